@@ -1,0 +1,49 @@
+"""The log-mel-spectrogram that AudioLDM denoises, as the original computes it.
+
+Explained in lesson 01 (`notebooks/01_first_sound.ipynb`).
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+
+SAMPLE_RATE = 16_000  # Hz
+N_FFT = 1024  # samples in an analysis window: 64 ms
+HOP_LENGTH = 160  # samples from one frame to the next: 10 ms, so 100 frames a second
+N_MELS = 64
+FMAX = 8000.0  # Hz
+LOG_FLOOR = 1e-5  # magnitudes below this are clamped before the logarithm
+
+
+@lru_cache(maxsize=1)
+def mel_filterbank() -> np.ndarray:
+    """The mel filters, shape (64, 513): Slaney scale and norm, 0 to 8000 Hz."""
+    from librosa.filters import mel
+
+    return mel(sr=SAMPLE_RATE, n_fft=N_FFT, n_mels=N_MELS, fmin=0.0, fmax=FMAX)
+
+
+def log_mel(waveform: np.ndarray) -> np.ndarray:
+    """Log-mel-spectrogram of 16 kHz audio, as AudioLDM's VAE was trained on.
+
+    Args:
+        waveform: float array of shape (..., samples), nominally in -1...1.
+
+    Returns:
+        float32 array of shape (..., samples // 160, 64): natural logarithm of the mel magnitude,
+        at least ln(1e-5) = -11.5. One frame is 10 ms.
+
+    Source: Liu et al. 2023 (arXiv 2301.12503); n_fft 1024, hop 160, 64 mels, 0-8000 Hz.
+    Explained in lesson 01.
+    """
+    import torch
+
+    wave = torch.as_tensor(np.ascontiguousarray(waveform), dtype=torch.float32)
+    edge = (N_FFT - HOP_LENGTH) // 2
+    flat = torch.nn.functional.pad(wave.reshape(1, -1, wave.shape[-1]), (edge, edge), mode="reflect")[0]
+    window = torch.hann_window(N_FFT)
+    spectrum = torch.stft(flat, N_FFT, HOP_LENGTH, window=window, center=False, return_complex=True).abs()
+    mel = torch.from_numpy(mel_filterbank()) @ spectrum
+    return mel.clamp_min(LOG_FLOOR).log().transpose(-1, -2).reshape(*wave.shape[:-1], -1, N_MELS).numpy()

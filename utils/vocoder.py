@@ -1,0 +1,69 @@
+"""The minis' vocoder: Griffin-Lim, in the place where the real checkpoints have HiFi-GAN.
+
+A checkpoint folder names it in `model_index.json` as ["utils.vocoder", "GriffinLimVocoder"], so that the
+unmodified `AudioLDMPipeline.from_pretrained(folder)` finds it. Explained in lesson 01.
+"""
+
+from __future__ import annotations
+
+import torch
+from diffusers import ConfigMixin, ModelMixin
+from diffusers.configuration_utils import register_to_config
+
+from .features import HOP_LENGTH, LOG_FLOOR, N_FFT, N_MELS, SAMPLE_RATE, mel_filterbank
+
+EDGE = 4  # frames repeated at both ends, so that the first and last 40 ms are not cut by the window
+
+
+class GriffinLimVocoder(ModelMixin, ConfigMixin):
+    """Log-mel-spectrogram to waveform by phase reconstruction: nothing is learned.
+
+    It has the interface that `AudioLDMPipeline` expects of a vocoder: `config.upsample_rates`,
+    `config.sampling_rate`, `config.model_in_dim`, and a call on a mel-spectrogram.
+
+    Source: Perraudin, Balazs, Sondergaard 2013, "A fast Griffin-Lim algorithm". Explained in lesson 01.
+    """
+
+    @register_to_config
+    def __init__(
+        self,
+        n_iter: int = 32,
+        momentum: float = 0.99,
+        upsample_rates: tuple[int, ...] = (HOP_LENGTH,),
+        sampling_rate: int = SAMPLE_RATE,
+        model_in_dim: int = N_MELS,
+    ):
+        super().__init__()
+        filters = torch.from_numpy(mel_filterbank())
+        self.register_buffer("inverse_mel", torch.linalg.pinv(filters))  # (513, 64)
+
+    @torch.no_grad()
+    def forward(self, spectrogram: torch.Tensor) -> torch.Tensor:
+        """Waveform of shape (batch, frames * 160) from a log-mel-spectrogram of shape (batch, frames, 64).
+
+        A spectrogram without batch dimension, (frames, 64), gives a waveform without one. The starting
+        phase is the same pseudo-random one for every clip, so a clip does not depend on its batch.
+        """
+        if spectrogram.dim() == 2:
+            return self(spectrogram[None])[0]
+        frames = spectrogram.shape[1]
+        log_mel = torch.nn.functional.pad(spectrogram.float().transpose(1, 2), (EDGE, EDGE), mode="replicate")
+        magnitude = (self.inverse_mel.float() @ log_mel.exp()).clamp_min(LOG_FLOOR)
+        waveform = self._griffin_lim(magnitude)
+        # frame i is centred on sample 160 i + 80 in `log_mel`, and on 160 i in torch's centred STFT
+        start = EDGE * HOP_LENGTH - HOP_LENGTH // 2
+        return waveform[:, start : start + frames * HOP_LENGTH].to(spectrogram.dtype)
+
+    def _griffin_lim(self, magnitude: torch.Tensor) -> torch.Tensor:
+        settings = dict(n_fft=N_FFT, hop_length=HOP_LENGTH, window=torch.hann_window(N_FFT, device=magnitude.device))
+        generator = torch.Generator().manual_seed(0)
+        phase = torch.rand(magnitude.shape[1:], generator=generator).to(magnitude.device) * (2 * torch.pi)
+        estimate = torch.polar(torch.ones_like(phase), phase).expand(magnitude.shape)
+        previous = torch.zeros_like(estimate)
+        for _ in range(self.config.n_iter):
+            waveform = torch.istft(magnitude * estimate, **settings)
+            rebuilt = torch.stft(waveform, **settings, return_complex=True)
+            step = rebuilt + self.config.momentum * (rebuilt - previous)
+            estimate = step / step.abs().clamp_min(1e-8)
+            previous = rebuilt
+        return torch.istft(magnitude * estimate, **settings)
