@@ -1,0 +1,325 @@
+"""One call that gives the right pipeline: a checkpoint of Table 1, a mini, any AudioLDM on the Hub, or a folder."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import logging
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from .checkpoints import CHECKPOINTS, Checkpoint
+
+if TYPE_CHECKING:
+    import torch
+    from diffusers import AudioLDMPipeline
+
+AUTO_ON_GPU, AUTO_ELSEWHERE = "audioldm-s-full-v2", "mini-s-v2"
+LOOK_SECONDS, ANSWER_SECONDS = 5, 10  # `auto` looks for the Hub this long; an explicit name waits longer
+PROBE = "Techno music with a strong, upbeat tempo and high melodic riffs"  # the model card's prompt
+PARTS = ("scheduler", "text_encoder", "tokenizer", "unet", "vae", "vocoder")
+MODELS = ("text_encoder", "unet", "vae", "vocoder")
+HARMLESS = {  # logger -> what it says on every load of an AudioLDM, though nothing is wrong
+    "diffusers.pipelines.pipeline_utils": ("has been deprecated and will not receive", "Expected types for vocoder"),
+    "transformers.configuration_utils": ("model of type `hifigan`", "model of type hifigan"),
+}
+_names: WeakKeyDictionary = WeakKeyDictionary()
+
+
+class LoadingError(OSError):
+    """A checkpoint could not be had; the message is one sentence that says why and what to do."""
+
+
+def load_pipeline(
+    name: str | os.PathLike = "auto",
+    *,
+    device: str | None = None,
+    dtype: str | torch.dtype | None = None,
+    offload: bool = False,
+    vae_slicing: bool = False,
+    original_attention_heads: bool = False,
+) -> AudioLDMPipeline:
+    """Load a checkpoint as diffusers' own, unmodified `AudioLDMPipeline`.
+
+    name: "auto", a name in Table 1 ("audioldm-s-full-v2"), a mini ("mini-s-v2"), a Hub id ("cvssp/audioldm"), a folder.
+      "auto" takes what AUDIOLDM_CHECKPOINT names; else, with CUDA and the Hub in reach, audioldm-s-full-v2; else
+      mini-s-v2; and says in one line which, where, in which dtype and why.
+    device: "cuda", "mps" or "cpu"; by default the best there is.
+    dtype: "float32", "float16" or "bfloat16"; by default float16 on CUDA, else float32. On a CPU "bfloat16" is faster
+      where the processor has units for it, and inexact.
+    offload: keep only the part that is at work on the GPU (slower, a fraction of the memory; nothing to do on a CPU).
+    vae_slicing: decode a batch clip by clip (less memory).
+    original_attention_heads: give the UNet the heads of the original AudioLDM, 32 or 64 channels each, where the Hub's
+      files ask for 8 heads at every level. What is proven and what is not: lesson 04.
+
+    Raises ValueError for a bad argument, and LoadingError, in one sentence, where the checkpoint cannot be had.
+    Explained in lesson 01.
+    """
+    asked = os.fspath(name)
+    device = _device(device)
+    why = ""
+    if asked == "auto":
+        asked, why = _choose(device)
+    label, checkpoint, folder = _find(asked)
+    dtype = _dtype(dtype, device)
+    if folder is None:
+        folder = _from_hub(label, checkpoint, asked)
+    _check_folder(folder)
+    pipe = _load(folder, label, dtype, original_attention_heads)
+    _place(pipe, label, device, offload)
+    if vae_slicing:
+        pipe.vae.enable_slicing()
+    _names[pipe] = label
+    if why:
+        print(f"{label} on {device} in {str(dtype).removeprefix('torch.')} (auto: {why}).")
+    return pipe
+
+
+def checkpoint_name(pipe: AudioLDMPipeline) -> str:
+    """The name of a pipeline's checkpoint, for labels: "mini-s-v2", "audioldm-s-full", a Hub id or a folder's name."""
+    if pipe in _names:
+        return _names[pipe]
+    source = str(pipe.config.get("_name_or_path") or "unknown checkpoint")
+    known = (checkpoint.name for checkpoint in CHECKPOINTS.values() if checkpoint.hub_id == source)
+    return next(known, Path(source).name if Path(source).is_dir() else source)
+
+
+def original_heads(channels: tuple[int, ...]) -> list[int]:
+    """Attention heads per level of the original AudioLDM's UNet with these `block_out_channels`.
+
+    Its heads are 32 channels wide, in the largest (dim 256) 64. Source: the original's configuration files.
+    Explained in lesson 04.
+    """
+    width = {128: 32, 192: 32, 256: 64}.get(channels[0])
+    if width is None:
+        raise ValueError(
+            "original_attention_heads is for the UNets of the original AudioLDM (dim 128, 192 or 256), "
+            f"and this one has dim {channels[0]}."
+        )
+    return [count // width for count in channels]
+
+
+# ---- which checkpoint, where, in which dtype
+
+
+def _choose(device: str) -> tuple[str, str]:
+    """What "auto" stands for, and why."""
+    wish = os.environ.get("AUDIOLDM_CHECKPOINT", "auto")
+    if wish not in ("", "auto"):
+        return wish, "AUDIOLDM_CHECKPOINT asks for it"
+    if device != "cuda":
+        return AUTO_ELSEWHERE, "there is no CUDA device"
+    checkpoint = CHECKPOINTS[AUTO_ON_GPU]
+    if _cached(checkpoint.hub_id, checkpoint.revision):
+        return AUTO_ON_GPU, "there is CUDA, and the checkpoint is on this machine"
+    try:
+        _look(checkpoint.hub_id, checkpoint.revision, LOOK_SECONDS)
+    except Exception:  # whatever it is: without the Hub there is still the mini
+        return AUTO_ELSEWHERE, "there is CUDA, but the Hugging Face Hub cannot be reached"
+    return AUTO_ON_GPU, "there is CUDA, and the Hugging Face Hub answers"
+
+
+def _find(asked: str) -> tuple[str, Checkpoint | None, Path | None]:
+    """Label, checkpoint (if it is one of ours) and folder (if it is on this machine) for an explicit name."""
+    by_hub_id = {checkpoint.hub_id: checkpoint for checkpoint in CHECKPOINTS.values() if checkpoint.hub_id}
+    checkpoint = CHECKPOINTS.get(asked) or by_hub_id.get(asked)
+    if checkpoint:
+        folder = checkpoint.folder if checkpoint.is_mini else None
+        if folder and not folder.is_dir():
+            raise LoadingError(
+                f"{asked} is not in {folder.parent}: clone the whole project, or let AUDIOLDM_MINI_FOLDER name "
+                "the folder that holds the mini checkpoints."
+            )
+        return checkpoint.name, checkpoint, folder
+    folder = Path(asked).expanduser()
+    if folder.is_dir():
+        return folder.resolve().name, None, folder
+    if re.fullmatch(r"\w[\w.-]*/[\w.-]+", asked):
+        return asked, None, None
+    near = difflib.get_close_matches(asked, [*CHECKPOINTS, *by_hub_id], n=3, cutoff=0.5)
+    hint = " or ".join(near) if near else ", ".join(CHECKPOINTS)
+    raise ValueError(
+        f"There is no checkpoint or folder {asked!r}: did you mean {hint}?"
+        if near
+        else f"There is no checkpoint or folder {asked!r}: the names are {hint}, a Hub id or a folder."
+    )
+
+
+def _device(device: str | None) -> str:
+    import torch
+
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    device = device or next(kind for kind, is_there in there.items() if is_there)
+    kind = str(device).split(":")[0]
+    if not there.get(kind):
+        here = ", ".join(kind for kind, is_there in there.items() if is_there)
+        raise ValueError(f"device={str(device)!r} is not there: this machine has {here}.")
+    return str(device)
+
+
+def _dtype(dtype: str | torch.dtype | None, device: str) -> torch.dtype:
+    import torch
+
+    on_cuda = device.startswith("cuda")
+    name = str(dtype or ("float16" if on_cuda else "float32")).removeprefix("torch.")
+    if name not in ("float32", "float16", "bfloat16"):
+        raise ValueError(f"dtype={name!r} is not one of float32, float16, bfloat16.")
+    if name == "float16" and device == "cpu":
+        raise ValueError("dtype='float16' is for GPUs: on a CPU use float32, or bfloat16 (inexact).")
+    if name == "bfloat16" and on_cuda and torch.cuda.get_device_capability(device)[0] < 8:
+        raise ValueError("dtype='bfloat16' needs a GPU of 2020 or later (Ampere): on this one use float16.")
+    return getattr(torch, name)
+
+
+# ---- from folder to pipeline
+
+
+def _weights(folder: Path) -> list[Path]:
+    return [path for path in folder.glob("*") if path.suffix in (".safetensors", ".bin")]
+
+
+def _check_folder(folder: Path) -> None:
+    """Raise LoadingError if the folder is not a complete AudioLDM pipeline, or cannot be loaded safely here."""
+    import torch
+
+    try:
+        index = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
+        kind = index["_class_name"]
+    except FileNotFoundError as error:
+        raise LoadingError(f"{folder} is not a pipeline: it has no model_index.json.") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise LoadingError(f"{folder / 'model_index.json'} cannot be read: {error}.") from error
+    if kind != "AudioLDMPipeline":
+        raise LoadingError(f"{folder} is a {kind}, not an AudioLDMPipeline.")
+    missing = [part for part in PARTS if not any((folder / part).glob("*.json"))]
+    missing += [f"the weights of {part}" for part in MODELS if part not in missing and not _weights(folder / part)]
+    if missing:
+        raise LoadingError(f"{folder} is incomplete: it lacks {', '.join(missing)}; copy or download it again.")
+    kinds = {part: {path.suffix for path in _weights(folder / part)} for part in MODELS}
+    release = tuple(int(number) for number in re.findall(r"\d+", torch.__version__)[:2])
+    if release < (2, 6) and any(".safetensors" not in kind for kind in kinds.values()):
+        raise LoadingError(
+            f"{folder} holds pickled weights (.bin), which are safe to read from torch 2.6 on and this is torch "
+            f"{torch.__version__}: update torch, or take {AUTO_ON_GPU}, which has safetensors."
+        )
+
+
+def _load(folder: Path, label: str, dtype: torch.dtype, original: bool) -> AudioLDMPipeline:
+    import diffusers
+
+    from . import vocoder  # noqa: F401  (diffusers only takes a mini's vocoder from a module that is already there)
+
+    release = tuple(int(number) for number in diffusers.__version__.split(".")[:2])
+    options: dict[str, Any] = {"dtype" if release >= (0, 40) else "torch_dtype": dtype}
+    settings = json.loads((folder / "unet" / "config.json").read_text(encoding="utf-8")) if original else {}
+    heads = {"attention_head_dim": original_heads(settings["block_out_channels"])} if original else {}
+    try:
+        with _quiet():
+            unet = diffusers.UNet2DConditionModel.from_pretrained
+            parts = {"unet": unet(folder / "unet", **heads, **options)} if heads else {}
+            pipe = diffusers.AudioLDMPipeline.from_pretrained(folder, **parts, **options)
+    except Exception as error:  # whatever it is, the files are at fault: they were complete a moment ago
+        raise LoadingError(f"{label} cannot be read from {folder}: {_first_line(error)}") from error
+    if pipe.unet.dtype != dtype:
+        raise LoadingError(f"{label} was asked for in {dtype} and came in {pipe.unet.dtype}.")
+    _prove_tokenizer(pipe, folder / "tokenizer", label)
+    return pipe
+
+
+def _prove_tokenizer(pipe: AudioLDMPipeline, folder: Path, label: str) -> None:
+    """Split a known prompt with the pipeline's tokenizer and by the checkpoint's own rules; repair what differs.
+
+    transformers 5.0 to 5.16 read some RobertaTokenizerFast without its merges, and every prompt falls into letters.
+    """
+    right = _split_by_the_files(folder, PROBE)
+    count = len(pipe.tokenizer(PROBE).input_ids)
+    if pipe.tokenizer(PROBE).input_ids == right:
+        return
+    from transformers import RobertaTokenizer
+
+    pipe.register_modules(tokenizer=RobertaTokenizer.from_pretrained(folder))
+    if pipe.tokenizer(PROBE).input_ids != right:
+        raise LoadingError(f"The tokenizer of {label} splits prompts wrongly: update transformers to 5.17 or later.")
+    print(
+        f"{label}: repaired the tokenizer, which this transformers version loads without its merges "
+        f"(the test prompt fell into {count} pieces instead of {len(right)})."
+    )
+
+
+def _split_by_the_files(folder: Path, prompt: str) -> list[int]:
+    """A prompt's tokens by byte-level BPE, straight from the vocabulary and the merges."""
+    from tokenizers import ByteLevelBPETokenizer
+
+    if (folder / "merges.txt").exists():
+        vocab = json.loads((folder / "vocab.json").read_text(encoding="utf-8"))
+        lines = (folder / "merges.txt").read_text(encoding="utf-8").splitlines()
+        merges = [line for line in lines if line and not line.startswith("#version")]
+    else:
+        model = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))["model"]
+        vocab, merges = model["vocab"], model["merges"]
+    pairs = [tuple(merge.split(" ")) if isinstance(merge, str) else tuple(merge) for merge in merges]
+    return [vocab["<s>"], *ByteLevelBPETokenizer(vocab, pairs).encode(prompt).ids, vocab["</s>"]]
+
+
+def _place(pipe: AudioLDMPipeline, label: str, device: str, offload: bool) -> None:
+    import torch
+
+    try:
+        if offload and device != "cpu":
+            pipe.enable_model_cpu_offload(device=device)
+        else:
+            pipe.to(device)
+    except torch.cuda.OutOfMemoryError as error:
+        pipe.to("cpu")
+        torch.cuda.empty_cache()
+        raise LoadingError(
+            f"{label} does not fit into the memory of {device}: pass offload=True, take a smaller checkpoint, "
+            "or restart what else holds the GPU."
+        ) from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the loading bars and the known harmless messages; everything else is let through."""
+    from diffusers.utils import logging as diffusers_logging
+    from transformers.utils import logging as transformers_logging
+
+    def is_news(record: logging.LogRecord) -> bool:
+        return not any(text in record.getMessage() for text in HARMLESS[record.name])
+
+    bars = [library for library in (diffusers_logging, transformers_logging) if library.is_progress_bar_enabled()]
+    for library in bars:
+        library.disable_progress_bar()
+    for name in HARMLESS:
+        logging.getLogger(name).addFilter(is_news)
+    try:
+        yield
+    finally:
+        for name in HARMLESS:
+            logging.getLogger(name).removeFilter(is_news)
+        for library in bars:
+            library.enable_progress_bar()
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".") + "."
+
+
+# ---- from the Hub
+
+
+def _from_hub(label: str, checkpoint: Checkpoint | None, asked: str) -> Path:
+    raise LoadingError("not yet")
+
+
+def _cached(hub_id: str, revision: str | None) -> Path | None:
+    return None
+
+
+def _look(hub_id: str, revision: str | None, seconds: float):
+    raise LoadingError("not yet")
