@@ -1,0 +1,294 @@
+"""From prompts to clips: one call of the unmodified pipeline, fed with cached text encodings and seeded noise.
+
+Explained in lesson 01 (`notebooks/01_first_sound.ipynb`).
+"""
+
+from __future__ import annotations
+
+import gc
+import math
+import re
+import reprlib
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from numbers import Integral, Real
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import torch
+from diffusers import AudioLDMPipeline
+
+from .clip import Clip, shorten
+
+MAX_SECONDS = 60.0  # of audio: the checkpoints were trained on about ten
+MAX_GUIDANCE = 50.0
+MAX_SEED = 2**32 - 1
+MAX_BATCH = 64  # clips in one call
+SILENCE = 1e-3  # a peak below this, -60 dB, is not heard
+CACHED_PROMPTS = 512  # for each text encoder
+
+_encodings: WeakKeyDictionary[torch.nn.Module, dict[tuple, torch.Tensor]] = WeakKeyDictionary()
+
+
+@dataclass(frozen=True)
+class Request:
+    """One clip of a batch: what may differ from clip to clip. Explained in lesson 03."""
+
+    prompt: str
+    seed: int = 0
+    negative_prompt: str | None = None
+
+
+def generate(
+    pipe: AudioLDMPipeline,
+    prompt: str | Sequence[str],
+    *,
+    num_inference_steps: int = 10,
+    audio_length_in_s: float = 5.0,
+    guidance_scale: float = 2.5,
+    negative_prompt: str | Sequence[str] | None = None,
+    num_waveforms_per_prompt: int = 1,
+    seed: int = 0,
+    callback: Callable[[int, int, torch.Tensor], None] | None = None,
+    progress: bool = False,
+) -> Clip | list[Clip]:
+    """Turn a prompt into sound with the pipeline's own call; the same seed gives the same clip.
+
+    The parameters are those of `AudioLDMPipeline.__call__`, and so is the result: the plain pipeline, given
+    `generator=torch.Generator("cpu").manual_seed(seed)`, makes the same waveform more slowly.
+
+    Args:
+        pipe: a loaded pipeline (`load_pipeline`).
+        prompt: what to hear, or a list of prompts, which are generated in one batch.
+        num_inference_steps: denoising steps, 1 to the scheduler's number of training steps (1000).
+        audio_length_in_s: seconds, from one latent frame (0.04 s; mini: 0.08 s) to 60 s.
+        guidance_scale: how strongly the prompt is followed, 0 to 50; at 1 or less guidance is off.
+        negative_prompt: what not to hear; one for all prompts, or a list with one for each.
+        num_waveforms_per_prompt: clips for each prompt.
+        seed: of the first clip of each prompt, 0 to 2**32 - 1; clip i uses `seed + i`.
+        callback: called as `callback(step, timestep, latents)` after every step; an exception raised in it cancels.
+        progress: show the pipeline's progress bar.
+
+    Returns:
+        A `Clip`; a list of them, prompt by prompt, if `prompt` is a list or `num_waveforms_per_prompt` is over 1.
+
+    Raises:
+        TypeError, ValueError: an argument of the wrong type or out of range.
+        MemoryError: the batch does not fit in memory.
+        RuntimeError: the model put out NaN or infinity.
+
+    Explained in lesson 01.
+    """
+    prompts = [prompt] if isinstance(prompt, str) else _checked_prompts(prompt)
+    if negative_prompt is None or isinstance(negative_prompt, str):
+        negatives = [negative_prompt] * len(prompts)
+    elif len(negative_prompt) == len(prompts):
+        negatives = list(negative_prompt)
+    else:
+        raise ValueError(
+            f"negative_prompt has {len(negative_prompt)} entries for {len(prompts)} prompts: "
+            "give one for each, or one string for all."
+        )
+    count = _whole("num_waveforms_per_prompt", num_waveforms_per_prompt, 1, MAX_BATCH)
+    seed = _whole("seed", seed, 0, MAX_SEED)
+    clips = generate_batch(
+        pipe,
+        [Request(p, seed + i, n) for p, n in zip(prompts, negatives, strict=True) for i in range(count)],
+        num_inference_steps=num_inference_steps,
+        audio_length_in_s=audio_length_in_s,
+        guidance_scale=guidance_scale,
+        callback=callback,
+        progress=progress,
+    )
+    return clips[0] if isinstance(prompt, str) and count == 1 else clips
+
+
+def generate_batch(
+    pipe: AudioLDMPipeline,
+    requests: Sequence[Request],
+    *,
+    num_inference_steps: int = 10,
+    audio_length_in_s: float = 5.0,
+    guidance_scale: float = 2.5,
+    callback: Callable[[int, int, torch.Tensor], None] | None = None,
+    progress: bool = False,
+) -> list[Clip]:
+    """Generate clips that differ in prompt, seed and negative prompt in one batch; see `generate`.
+
+    Each clip is, to float tolerance, the one that `generate` makes of it alone. A clip's `seconds` are its equal
+    share of the time that the batch took. Explained in lesson 03.
+    """
+    if not 1 <= len(requests) <= MAX_BATCH:
+        raise ValueError(f"A batch holds 1 to {MAX_BATCH} clips, not {len(requests)}.")
+    for request in requests:
+        _check_request(request)
+    steps = _whole("num_inference_steps", num_inference_steps, 1, _max_steps(pipe))
+    guidance = _number("guidance_scale", guidance_scale, 0.0, MAX_GUIDANCE)
+    hop = int(np.prod(pipe.vocoder.config.upsample_rates))
+    rate = pipe.vocoder.config.sampling_rate
+    frame = hop * pipe.vae_scale_factor  # samples in one latent frame
+    length = _number("audio_length_in_s", audio_length_in_s, frame / rate, MAX_SECONDS, " s")
+    samples = round(length * rate)
+    guided = guidance > 1
+    if not guided and any(request.negative_prompt for request in requests):
+        warnings.warn(f"negative_prompt is ignored: guidance_scale {guidance:g} is not over 1.", stacklevel=3)
+
+    start = time.perf_counter()
+    frames = math.ceil(samples / frame)
+    audios = _call(
+        pipe,
+        progress,
+        prompt_embeds=torch.cat([encode_prompt(pipe, r.prompt) for r in requests]),
+        negative_prompt_embeds=torch.cat([encode_prompt(pipe, r.negative_prompt or "") for r in requests])
+        if guided
+        else None,
+        latents=torch.cat([_noise(pipe, r.seed, frames) for r in requests]),
+        # the pipeline rounds down; half a mel frame more than the latents hold stays clear of 0.29 * 100 = 28.999...
+        audio_length_in_s=(frames * pipe.vae_scale_factor + 0.5) * hop / rate,
+        num_inference_steps=steps,
+        guidance_scale=guidance,
+        callback=callback,
+    )
+    seconds = (time.perf_counter() - start) / len(requests)
+    clips = []
+    for request, audio in zip(requests, audios, strict=True):
+        settings = {
+            "checkpoint": _checkpoint_name(pipe),
+            "prompt": request.prompt,
+            "negative_prompt": request.negative_prompt,
+            "num_inference_steps": steps,
+            "audio_length_in_s": length,
+            "guidance_scale": guidance,
+            "seed": int(request.seed),
+            "scheduler": type(pipe.scheduler).__name__,
+            "dtype": str(pipe.unet.dtype).removeprefix("torch."),
+        }
+        clips.append(Clip(_checked_audio(audio[:samples], settings), rate, settings, seconds))
+    return clips
+
+
+@torch.no_grad()
+def encode_prompt(pipe: AudioLDMPipeline, prompt: str) -> torch.Tensor:
+    """The pipeline's embedding of a prompt, shape (1, projection width), unit norm; kept for the next time.
+
+    The pipeline pads every prompt to the longest that the text encoder takes (512 tokens). Padding is masked, so
+    the prompt alone gives the same embedding in a fraction of the time. Encodings are kept for each text encoder
+    and token sequence: another text encoder, tokenizer, dtype or device is noticed, weights changed in place are not.
+    Explained in lesson 01.
+    """
+    encoder, device = pipe.text_encoder, pipe._execution_device
+    limit = min(pipe.tokenizer.model_max_length, encoder.config.max_position_embeddings - 2)
+    ids = pipe.tokenizer(prompt, verbose=False).input_ids
+    if len(ids) > limit:
+        cut = pipe.tokenizer.decode(ids[limit - 1 : -1]).strip()
+        warnings.warn(
+            f"The prompt has {len(ids)} tokens, the text encoder takes {limit}: it does not see '{shorten(cut, 80)}'.",
+            stacklevel=4,
+        )
+        ids = ids[: limit - 1] + ids[-1:]
+    cache = _encodings.setdefault(encoder, {})
+    key = (tuple(ids), encoder.dtype, device)
+    if key not in cache:
+        if len(cache) >= CACHED_PROMPTS:
+            cache.pop(next(iter(cache)))  # the oldest
+        tokens = torch.tensor([ids], device=device)
+        embedding = encoder(tokens, attention_mask=torch.ones_like(tokens)).text_embeds
+        cache[key] = torch.nn.functional.normalize(embedding, dim=-1)
+    return cache[key]
+
+
+def _noise(pipe: AudioLDMPipeline, seed: int, frames: int) -> torch.Tensor:
+    """Starting latents of one clip, (1, channels, frames, bands): drawn on the CPU in float32, so equal everywhere."""
+    bands = pipe.vocoder.config.model_in_dim // pipe.vae_scale_factor
+    generator = torch.Generator("cpu").manual_seed(int(seed))
+    noise = torch.randn((1, pipe.unet.config.in_channels, frames, bands), generator=generator, dtype=torch.float32)
+    return noise.to(pipe.unet.dtype)
+
+
+def _call(pipe: AudioLDMPipeline, progress: bool, **arguments) -> np.ndarray:
+    """The pipeline's own call, (batch, samples); memory is given back if it runs out."""
+    try:
+        with _progress_bar(pipe, progress):
+            return pipe(**arguments).audios
+    except RuntimeError as error:
+        if not re.search(r"out of memory|allocate memory|not enough memory|bad_alloc|ALLOC_FAILED", str(error)):
+            raise
+    finally:
+        pipe.maybe_free_model_hooks()
+    # Raised here, not above: an exception that remembers the other one would keep the batch's tensors alive.
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    batch, seconds = len(arguments["latents"]), arguments["audio_length_in_s"]
+    raise MemoryError(
+        f"Out of memory on {pipe._execution_device}: {batch} x {seconds:.1f} s at once do not fit; lower "
+        "audio_length_in_s, the number of prompts or num_waveforms_per_prompt, or load in float16 or with offload."
+    )
+
+
+@contextmanager
+def _progress_bar(pipe: AudioLDMPipeline, progress: bool) -> Iterator[None]:
+    """Hide the pipeline's progress bar unless wanted, and leave the pipeline as it was."""
+    before = getattr(pipe, "_progress_bar_config", {})
+    pipe.set_progress_bar_config(**{**before, "disable": not progress})
+    try:
+        yield
+    finally:
+        pipe.set_progress_bar_config(**before)
+
+
+def _checkpoint_name(pipe: AudioLDMPipeline) -> str:
+    return str(pipe.config.get("_name_or_path", "")).rstrip("/\\").replace("\\", "/").rsplit("/", 1)[-1]
+
+
+def _max_steps(pipe: AudioLDMPipeline) -> int:
+    config = pipe.scheduler.config
+    offset = config.get("steps_offset", 0) if config.get("timestep_spacing") == "leading" else 0
+    return config.num_train_timesteps - offset
+
+
+def _checked_prompts(prompts: Sequence[str]) -> list[str]:
+    if not isinstance(prompts, (list, tuple)):
+        raise TypeError(f"prompt must be a string or a list of strings, not {reprlib.repr(prompts)}.")
+    if not prompts:
+        raise ValueError("prompt is an empty list: give at least one prompt.")
+    return list(prompts)
+
+
+def _check_request(request: Request) -> None:
+    if not isinstance(request.prompt, str):
+        raise TypeError(f"A prompt must be a string, not {reprlib.repr(request.prompt)}.")
+    if not request.prompt.strip():
+        raise ValueError(f"The prompt is empty ({request.prompt[:20]!r}): say in words what to hear.")
+    if not (request.negative_prompt is None or isinstance(request.negative_prompt, str)):
+        raise TypeError(f"A negative_prompt must be a string or None, not {reprlib.repr(request.negative_prompt)}.")
+    _whole("seed", request.seed, 0, MAX_SEED)
+
+
+def _whole(name: str, value: object, low: int, high: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise TypeError(f"{name} must be a whole number from {low} to {high}, not {reprlib.repr(value)}.")
+    if not low <= value <= high:
+        raise ValueError(f"{name} must be from {low} to {high}, not {value}.")
+    return int(value)
+
+
+def _number(name: str, value: object, low: float, high: float, unit: str = "") -> float:
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name} must be a number from {low:g} to {high:g}{unit}, not {reprlib.repr(value)}.")
+    if not low <= value <= high:  # false for NaN too
+        raise ValueError(f"{name} must be from {low:g} to {high:g}{unit}, not {value:g}{unit}.")
+    return float(value)
+
+
+def _checked_audio(audio: np.ndarray, settings: dict) -> np.ndarray:
+    what = f'"{shorten(settings["prompt"])}" with seed {settings["seed"]}'
+    if not np.isfinite(audio).all():
+        hint = "" if settings["dtype"] == "float32" else f": {settings['dtype']} overflowed, try dtype float32"
+        raise RuntimeError(f"The model's output for {what} is not a sound (NaN or infinite samples){hint}.")
+    if (peak := np.abs(audio).max()) < SILENCE:
+        warnings.warn(f"The clip for {what} is silent (peak {peak:.1g}): try another seed or prompt.", stacklevel=4)
+    return audio
