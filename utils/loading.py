@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import difflib
+import errno
+import hashlib
 import json
 import logging
 import os
 import re
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from .checkpoints import CHECKPOINTS, Checkpoint
+from .checkpoints import CHECKPOINTS
 
 if TYPE_CHECKING:
     import torch
     from diffusers import AudioLDMPipeline
+    from huggingface_hub.hf_api import ModelInfo, RepoSibling
 
 AUTO_ON_GPU, AUTO_ELSEWHERE = "audioldm-s-full-v2", "mini-s-v2"
 LOOK_SECONDS, ANSWER_SECONDS = 5, 10  # `auto` looks for the Hub this long; an explicit name waits longer
 PROBE = "Techno music with a strong, upbeat tempo and high melodic riffs"  # the model card's prompt
-PARTS = ("scheduler", "text_encoder", "tokenizer", "unet", "vae", "vocoder")
 MODELS = ("text_encoder", "unet", "vae", "vocoder")
 HARMLESS = {  # logger -> what it says on every load of an AudioLDM, though nothing is wrong
     "diffusers.pipelines.pipeline_utils": ("has been deprecated and will not receive", "Expected types for vocoder"),
@@ -65,11 +69,10 @@ def load_pipeline(
     why = ""
     if asked == "auto":
         asked, why = _choose(device)
-    label, checkpoint, folder = _find(asked)
     dtype = _dtype(dtype, device)
-    if folder is None:
-        folder = _from_hub(label, checkpoint, asked)
-    _check_folder(folder)
+    label, folder = _find(asked)
+    _check_kind(folder, str(folder))
+    _check_names(_names_in(folder), str(folder))
     pipe = _load(folder, label, dtype, original_attention_heads)
     _place(pipe, label, device, offload)
     if vae_slicing:
@@ -124,30 +127,27 @@ def _choose(device: str) -> tuple[str, str]:
     return AUTO_ON_GPU, "there is CUDA, and the Hugging Face Hub answers"
 
 
-def _find(asked: str) -> tuple[str, Checkpoint | None, Path | None]:
-    """Label, checkpoint (if it is one of ours) and folder (if it is on this machine) for an explicit name."""
+def _find(asked: str) -> tuple[str, Path]:
+    """Label and folder of an explicit name, downloaded if need be."""
     by_hub_id = {checkpoint.hub_id: checkpoint for checkpoint in CHECKPOINTS.values() if checkpoint.hub_id}
     checkpoint = CHECKPOINTS.get(asked) or by_hub_id.get(asked)
-    if checkpoint:
-        folder = checkpoint.folder if checkpoint.is_mini else None
-        if folder and not folder.is_dir():
+    if checkpoint and checkpoint.is_mini:
+        if not checkpoint.folder.is_dir():
             raise LoadingError(
-                f"{asked} is not in {folder.parent}: clone the whole project, or let AUDIOLDM_MINI_FOLDER name "
-                "the folder that holds the mini checkpoints."
+                f"{asked} is not in {checkpoint.folder.parent}: clone the whole project, or let "
+                "AUDIOLDM_MINI_FOLDER name the folder that holds the mini checkpoints."
             )
-        return checkpoint.name, checkpoint, folder
+        return asked, checkpoint.folder
+    if checkpoint:
+        return checkpoint.name, _from_hub(checkpoint.hub_id, checkpoint.revision, checkpoint.name)
     folder = Path(asked).expanduser()
     if folder.is_dir():
-        return folder.resolve().name, None, folder
+        return folder.resolve().name, folder
     if re.fullmatch(r"\w[\w.-]*/[\w.-]+", asked):
-        return asked, None, None
+        return asked, _from_hub(asked, None, asked)
     near = difflib.get_close_matches(asked, [*CHECKPOINTS, *by_hub_id], n=3, cutoff=0.5)
-    hint = " or ".join(near) if near else ", ".join(CHECKPOINTS)
-    raise ValueError(
-        f"There is no checkpoint or folder {asked!r}: did you mean {hint}?"
-        if near
-        else f"There is no checkpoint or folder {asked!r}: the names are {hint}, a Hub id or a folder."
-    )
+    hint = f"did you mean {' or '.join(near)}?" if near else f"the names are {', '.join(CHECKPOINTS)}."
+    raise ValueError(f"There is no checkpoint or folder {asked!r}: {hint}")
 
 
 def _device(device: str | None) -> str:
@@ -179,34 +179,62 @@ def _dtype(dtype: str | torch.dtype | None, device: str) -> torch.dtype:
 # ---- from folder to pipeline
 
 
-def _weights(folder: Path) -> list[Path]:
-    return [path for path in folder.glob("*") if path.suffix in (".safetensors", ".bin")]
+def _check_kind(folder: Path, source: str) -> None:
+    """Raise LoadingError unless the folder's model_index.json is that of an AudioLDM pipeline."""
+    try:
+        kind = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))["_class_name"]
+    except FileNotFoundError as error:
+        raise LoadingError(f"{source} is not a diffusers pipeline: it has no model_index.json.") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise LoadingError(f"The model_index.json of {source} cannot be read: {_first_line(error)}") from error
+    if kind != "AudioLDMPipeline":
+        raise LoadingError(f"{source} is a {kind}, not an AudioLDMPipeline.")
 
 
-def _check_folder(folder: Path) -> None:
-    """Raise LoadingError if the folder is not a complete AudioLDM pipeline, or cannot be loaded safely here."""
+def _check_names(names: set[str], source: str) -> None:
+    """Raise LoadingError unless these files make a complete pipeline that this torch can load safely."""
     import torch
 
-    try:
-        index = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
-        kind = index["_class_name"]
-    except FileNotFoundError as error:
-        raise LoadingError(f"{folder} is not a pipeline: it has no model_index.json.") from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise LoadingError(f"{folder / 'model_index.json'} cannot be read: {error}.") from error
-    if kind != "AudioLDMPipeline":
-        raise LoadingError(f"{folder} is a {kind}, not an AudioLDMPipeline.")
-    missing = [part for part in PARTS if not any((folder / part).glob("*.json"))]
-    missing += [f"the weights of {part}" for part in MODELS if part not in missing and not _weights(folder / part)]
+    missing = _missing(names)
     if missing:
-        raise LoadingError(f"{folder} is incomplete: it lacks {', '.join(missing)}; copy or download it again.")
-    kinds = {part: {path.suffix for path in _weights(folder / part)} for part in MODELS}
-    release = tuple(int(number) for number in re.findall(r"\d+", torch.__version__)[:2])
-    if release < (2, 6) and any(".safetensors" not in kind for kind in kinds.values()):
+        raise LoadingError(f"{source} is incomplete: it lacks {', '.join(missing)}; copy or download it again.")
+    pickled = any(name.endswith(".bin") for model in MODELS for name in _weights(names, model))
+    if pickled and _release(torch.__version__) < (2, 6):
         raise LoadingError(
-            f"{folder} holds pickled weights (.bin), which are safe to read from torch 2.6 on and this is torch "
+            f"{source} holds pickled weights (.bin), which only torch 2.6 or later reads safely, and this is "
             f"{torch.__version__}: update torch, or take {AUTO_ON_GPU}, which has safetensors."
         )
+
+
+def _names_in(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.glob("*/*") if path.is_file()}
+
+
+def _weights(names: set[str], part: str) -> list[str]:
+    """A part's weight files: safetensors where there are any, else pickled ones; never the half-precision copies."""
+    own = [name for name in names if name.startswith(f"{part}/") and ".fp16." not in name]
+    return [n for n in own if n.endswith(".safetensors")] or [n for n in own if n.endswith(".bin")]
+
+
+def _wanted(names: set[str]) -> list[str]:
+    """The files that loading needs, of all that a repository has."""
+    texts = [
+        n for n in names if n.split("/")[0] in (*MODELS, "scheduler", "tokenizer") and n.endswith((".json", ".txt"))
+    ]
+    return sorted(["model_index.json", *texts, *(name for model in MODELS for name in _weights(names, model))])
+
+
+def _missing(names: set[str]) -> list[str]:
+    """What a complete pipeline has and these files lack."""
+    needed = ["scheduler/scheduler_config.json", *(f"{model}/config.json" for model in MODELS)]
+    if "tokenizer/tokenizer.json" not in names:
+        needed += ["tokenizer/vocab.json", "tokenizer/merges.txt"]
+    lacking = [name for name in needed if name not in names]
+    return lacking + [f"the weights of {model}" for model in MODELS if not _weights(names, model)]
+
+
+def _release(version: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in version.split(".")[:2])
 
 
 def _load(folder: Path, label: str, dtype: torch.dtype, original: bool) -> AudioLDMPipeline:
@@ -214,8 +242,7 @@ def _load(folder: Path, label: str, dtype: torch.dtype, original: bool) -> Audio
 
     from . import vocoder  # noqa: F401  (diffusers only takes a mini's vocoder from a module that is already there)
 
-    release = tuple(int(number) for number in diffusers.__version__.split(".")[:2])
-    options: dict[str, Any] = {"dtype" if release >= (0, 40) else "torch_dtype": dtype}
+    options: dict[str, Any] = {"dtype" if _release(diffusers.__version__) >= (0, 40) else "torch_dtype": dtype}
     settings = json.loads((folder / "unet" / "config.json").read_text(encoding="utf-8")) if original else {}
     heads = {"attention_head_dim": original_heads(settings["block_out_channels"])} if original else {}
     try:
@@ -310,16 +337,115 @@ def _first_line(error: BaseException) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".") + "."
 
 
-# ---- from the Hub
+# ---- from the Hub to a folder
 
 
-def _from_hub(label: str, checkpoint: Checkpoint | None, asked: str) -> Path:
-    raise LoadingError("not yet")
+def _from_hub(hub_id: str, revision: str | None, label: str) -> Path:
+    """The folder of a checkpoint in the Hub's cache, downloaded and checked where it is not there yet."""
+    from huggingface_hub import hf_hub_download, snapshot_download
+
+    cached = _cached(hub_id, revision)
+    if cached:
+        return cached
+    try:
+        info = _look(hub_id, revision, ANSWER_SECONDS)
+        sizes = {file.rfilename: file for file in info.siblings}
+        index = hf_hub_download(hub_id, "model_index.json", revision=info.sha)
+        _check_kind(Path(index).parent, hub_id)
+        _check_names(set(sizes), hub_id)
+        files = [sizes[name] for name in _wanted(set(sizes))]
+        licence = next((tag[8:] for tag in info.tags or [] if tag.startswith("license:")), "see its page")
+        known = next((c.licence for c in CHECKPOINTS.values() if c.hub_id == hub_id), licence)
+        print(f"{label}: downloading {_size(files)} from the Hugging Face Hub (licence {known}).")
+        folder = Path(snapshot_download(hub_id, revision=info.sha, allow_patterns=[file.rfilename for file in files]))
+        _verify(folder, files)
+    except LoadingError:
+        raise
+    except Exception as error:
+        raise LoadingError(_why_no_download(error, hub_id)) from error
+    return folder
 
 
 def _cached(hub_id: str, revision: str | None) -> Path | None:
-    return None
+    """The complete copy on this machine, if there is one: then no network is needed."""
+    from huggingface_hub import try_to_load_from_cache
+
+    index = try_to_load_from_cache(hub_id, "model_index.json", revision=revision)
+    folder = Path(index).parent if isinstance(index, str) else None
+    return folder if folder and not _missing(_names_in(folder)) else None
 
 
-def _look(hub_id: str, revision: str | None, seconds: float):
-    raise LoadingError("not yet")
+def _look(hub_id: str, revision: str | None, seconds: float) -> ModelInfo:
+    """What the Hub knows of a repository, or an error after `seconds`: a dead name server obeys no HTTP timeout."""
+    from huggingface_hub import HfApi
+
+    answer: Future = Future()
+
+    def ask() -> None:
+        try:
+            options = {"revision": revision, "files_metadata": True, "timeout": seconds}
+            answer.set_result(HfApi().model_info(hub_id, **options))
+        except Exception as error:
+            answer.set_exception(error)
+
+    Thread(target=ask, daemon=True).start()
+    return answer.result(seconds + 1)
+
+
+def _size(files: list[RepoSibling]) -> str:
+    total = sum(file.size or 0 for file in files)
+    return f"{total / 1e9:.1f} GB" if total >= 1e8 else f"{total / 1e6:.1f} MB"
+
+
+def _verify(folder: Path, files: list[RepoSibling]) -> None:
+    """Compare sizes and checksums with what the Hub promised; what is damaged is removed."""
+    for file in files:
+        path = folder / file.rfilename
+        right = file.size in (None, path.stat().st_size)
+        if right and file.lfs:
+            digest = hashlib.sha256()
+            with path.open("rb") as content:
+                while block := content.read(1 << 20):
+                    digest.update(block)
+            right = digest.hexdigest() == file.lfs.sha256
+        if not right:
+            for damaged in (path.resolve(), path):
+                damaged.unlink(missing_ok=True)
+            raise LoadingError(f"{file.rfilename} arrived damaged (wrong checksum) and was removed: run this again.")
+
+
+def _why_no_download(error: BaseException | None, hub_id: str) -> str:
+    """One sentence for whatever huggingface_hub raised; by class names, which its versions share."""
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    chain: list[BaseException] = []
+    while error and error not in chain:
+        chain.append(error)
+        error = error.__cause__ or error.__context__
+    kinds = " ".join(cls.__name__ for link in chain for cls in type(link).__mro__)
+    status = next((r.status_code for link in chain if (r := getattr(link, "response", None)) is not None), 0)
+    numbers = {link.errno for link in chain if isinstance(link, OSError)}
+    offline = f"or take {AUTO_ELSEWHERE}, which needs no network"
+    if numbers & {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+        return f"The disk is full: make room in {HF_HUB_CACHE} for {hub_id}, or let HF_HOME name a folder elsewhere."
+    if "GatedRepoError" in kinds or status == 403:
+        return f"{hub_id} wants your consent: accept its terms on https://huggingface.co/{hub_id} and `hf auth login`."
+    if "RevisionNotFoundError" in kinds:
+        return f"{hub_id} no longer has the revision that this project pins: update the project."
+    if "EntryNotFoundError" in kinds and status == 404:
+        return f"{hub_id} is not a diffusers pipeline: it has no model_index.json."
+    if "RepositoryNotFoundError" in kinds or status in (401, 404):
+        near = difflib.get_close_matches(hub_id, [c.hub_id for c in CHECKPOINTS.values() if c.hub_id], n=2)
+        hint = f": did you mean {' or '.join(near)}?" if near else "."
+        return f"There is no {hub_id} on the Hugging Face Hub, or it is private and needs `hf auth login`{hint}"
+    if status >= 400:
+        return f"The Hugging Face Hub is out of order (HTTP {status}): try again in some minutes, {offline}."
+    if "OfflineModeIsEnabled" in kinds:
+        return f"HF_HUB_OFFLINE is set, and {hub_id} is not on this machine: unset it, {offline}."
+    if "Timeout" in kinds:
+        return f"The Hugging Face Hub did not answer in time for {hub_id}: try again, {offline}."
+    if any("Consistency check" in str(link) for link in chain) or "RemoteProtocolError" in kinds:
+        return f"The download of {hub_id} broke off: run this again, what has arrived is kept."
+    if "ConnectError" in kinds or "ConnectionError" in kinds:
+        return f"The Hugging Face Hub cannot be reached for {hub_id}: check the network, {offline}."
+    return f"{hub_id} could not be downloaded: {_first_line(chain[0])}"
