@@ -22,6 +22,7 @@ import torch
 from diffusers import AudioLDMPipeline
 
 from .clip import Clip, shorten
+from .loading import checkpoint_name
 
 MAX_SECONDS = 60.0  # of audio: the checkpoints were trained on about ten
 MAX_GUIDANCE = 50.0
@@ -156,7 +157,7 @@ def generate_batch(
     clips = []
     for request, audio in zip(requests, audios, strict=True):
         settings = {
-            "checkpoint": _checkpoint_name(pipe),
+            "checkpoint": checkpoint_name(pipe),
             "prompt": request.prompt,
             "negative_prompt": request.negative_prompt,
             "num_inference_steps": steps,
@@ -172,14 +173,14 @@ def generate_batch(
 
 @torch.no_grad()
 def encode_prompt(pipe: AudioLDMPipeline, prompt: str) -> torch.Tensor:
-    """The pipeline's embedding of a prompt, shape (1, projection width), unit norm; kept for the next time.
+    """The pipeline's embedding of a prompt on the CPU, shape (1, projection width), unit norm; kept for next time.
 
     The pipeline pads every prompt to the longest that the text encoder takes (512 tokens). Padding is masked, so
-    the prompt alone gives the same embedding in a fraction of the time. Encodings are kept for each text encoder
-    and token sequence: another text encoder, tokenizer, dtype or device is noticed, weights changed in place are not.
+    the prompt alone gives the same embedding in a fraction of the time. Encodings are kept for each text encoder,
+    its dtype and the tokens: another text encoder or tokenizer is noticed, weights changed in place are not.
     Explained in lesson 01.
     """
-    encoder, device = pipe.text_encoder, pipe._execution_device
+    encoder = pipe.text_encoder
     limit = min(pipe.tokenizer.model_max_length, encoder.config.max_position_embeddings - 2)
     ids = pipe.tokenizer(prompt, verbose=False).input_ids
     if len(ids) > limit:
@@ -190,13 +191,13 @@ def encode_prompt(pipe: AudioLDMPipeline, prompt: str) -> torch.Tensor:
         )
         ids = ids[: limit - 1] + ids[-1:]
     cache = _encodings.setdefault(encoder, {})
-    key = (tuple(ids), encoder.dtype, device)
+    key = (tuple(ids), encoder.dtype)
     if key not in cache:
         if len(cache) >= CACHED_PROMPTS:
             cache.pop(next(iter(cache)))  # the oldest
-        tokens = torch.tensor([ids], device=device)
+        tokens = torch.tensor([ids], device=pipe._execution_device)
         embedding = encoder(tokens, attention_mask=torch.ones_like(tokens)).text_embeds
-        cache[key] = torch.nn.functional.normalize(embedding, dim=-1)
+        cache[key] = torch.nn.functional.normalize(embedding, dim=-1).cpu()
     return cache[key]
 
 
@@ -238,10 +239,6 @@ def _progress_bar(pipe: AudioLDMPipeline, progress: bool) -> Iterator[None]:
         yield
     finally:
         pipe.set_progress_bar_config(**before)
-
-
-def _checkpoint_name(pipe: AudioLDMPipeline) -> str:
-    return str(pipe.config.get("_name_or_path", "")).rstrip("/\\").replace("\\", "/").rsplit("/", 1)[-1]
 
 
 def _max_steps(pipe: AudioLDMPipeline) -> int:

@@ -20,58 +20,65 @@ from .features import FMAX, log_mel
 DB_RANGE = (-80.0, 10.0)  # of the mel magnitude, the same for every clip, so that colours can be compared
 COLOURS = 64
 MAX_COLUMNS = 1000  # pixels of the picture
-FREQUENCIES = (500, 1000, 2000, 4000)  # Hz, marked on the axis
+FREQUENCIES = (0, 500, 1000, 2000, 4000, 8000)  # Hz, marked on the axis
 
 STYLE = """<style>
-.aldm{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,300px),1fr));gap:14px 20px;max-width:1200px;
- font:13px/1.35 system-ui,sans-serif}
-.aldm figure{margin:0;min-width:0;max-width:720px}
-.aldm figcaption{overflow-wrap:anywhere;margin-bottom:4px}
+.aldm{display:grid;gap:0 20px;max-width:1200px;font:13px/1.35 system-ui,sans-serif;
+ grid-template-columns:repeat(auto-fit,minmax(max(min(100%,280px),(100% - (var(--n) - 1)*20px)/var(--n)),1fr))}
+.aldm figure{display:grid;grid-row:span 3;grid-template-rows:subgrid;row-gap:0;margin:0 0 12px;min-width:0;
+ max-width:720px}
+.aldm figcaption{overflow-wrap:anywhere;align-self:end}
 .aldm small{opacity:.75;font-size:12px}
-.aldm-plot{position:relative;margin:6px 10px 32px 46px;height:128px;cursor:pointer;touch-action:pan-y}
-.aldm-plot:focus-visible{outline:3px solid #4c9be8;outline-offset:2px}
-.aldm-plot img{display:block;margin:0;height:100%;max-width:none;object-fit:fill}
-.aldm-plot i{position:absolute;top:0;bottom:0;left:0;width:0;display:none;border-left:2px solid #fff;
- box-shadow:0 0 0 1px #000;pointer-events:none}
-.aldm[data-live] .aldm-plot i{display:block}
-.aldm-plot b{position:absolute;font:11px/1 system-ui,sans-serif;opacity:.85;white-space:nowrap;pointer-events:none}
-.aldm-plot b.t{top:100%;padding-top:7px;transform:translateX(-50%)}
-.aldm-plot b.t::before{content:"";position:absolute;left:50%;top:0;height:5px;border-left:1px solid}
-.aldm-plot b.f{right:100%;padding-right:8px;transform:translateY(50%)}
-.aldm-plot b.f::before{content:"";position:absolute;right:0;top:50%;width:5px;border-top:1px solid}
-.aldm-plot b.x{top:100%;padding-top:20px;right:0}
-.aldm-plot b.y{right:100%;top:50%;margin-right:38px;transform:translate(50%,-50%) rotate(-90deg)}
+.aldm-plot{position:relative;margin:6px 12px 34px 46px;height:128px}
+.aldm-plot img{display:block;margin:0;height:100%;max-width:none}
+.aldm-plot br{display:none}
+.aldm-plot b{position:absolute;font:11px/1 system-ui,sans-serif;opacity:.85;white-space:nowrap}
+.aldm-plot .t{top:100%;padding-top:7px;transform:translateX(-50%)}
+.aldm-plot .t::before{content:"";position:absolute;left:50%;top:0;height:5px;border-left:1px solid}
+.aldm-plot .f{right:100%;padding-right:8px;transform:translateY(50%)}
+.aldm-plot .f::before{content:"";position:absolute;right:0;top:50%;width:5px;border-top:1px solid}
+.aldm-plot .x{top:100%;left:50%;padding-top:20px;transform:translateX(-50%)}
+.aldm-plot .y{right:100%;top:50%;margin-right:37px;transform:translate(50%,-50%) rotate(-90deg)}
+.aldm-seek{position:absolute;inset:0;cursor:pointer;touch-action:pan-y}
+.aldm-seek:focus-visible{outline:3px solid #4c9be8;outline-offset:2px}
+.aldm-seek i{position:absolute;top:0;bottom:0;left:0;display:none;border-left:2px solid #fff;box-shadow:0 0 0 1px #000}
+.aldm[data-live] i{display:block}
 .aldm audio{display:block;width:100%;height:36px}
-@media print{.aldm audio,.aldm-plot i{display:none!important}}
+@media print{.aldm audio,.aldm i{display:none!important}}
 </style>"""
 
 SCRIPT = """<script>(() => {
 for (const root of document.querySelectorAll('.aldm:not([data-live])')) {
   root.dataset.live = '';
+  root.style.colorScheme = getComputedStyle(root).color.match(/\\d+/)[0] > 127 ? 'dark' : 'light';
   for (const figure of root.querySelectorAll('figure')) {
-    const audio = figure.querySelector('audio'), plot = figure.querySelector('.aldm-plot');
-    const cursor = plot.querySelector('i'), axis = +plot.dataset.axis, end = +plot.getAttribute('aria-valuemax');
+    const audio = figure.querySelector('audio'), bar = figure.querySelector('.aldm-seek');
+    const cursor = bar.querySelector('i'), axis = +bar.dataset.axis, end = +bar.dataset.end;
+    const set = values => { for (const name in values) bar.setAttribute(name, values[name]); };
     const show = () => {
       const t = Math.min(audio.currentTime, end);
       cursor.style.left = 100 * t / axis + '%';
-      plot.setAttribute('aria-valuenow', t.toFixed(2));
-      plot.setAttribute('aria-valuetext', t.toFixed(1) + ' of ' + end.toFixed(1) + ' seconds');
+      set({'aria-valuenow': t.toFixed(2), 'aria-valuetext': t.toFixed(1) + ' of ' + end.toFixed(1) + ' seconds'});
     };
     const follow = () => { show(); if (!audio.paused) requestAnimationFrame(follow); };
     const seek = t => { audio.currentTime = Math.max(0, Math.min(end - 0.01, t)); show(); };
-    const point = e => { const r = plot.getBoundingClientRect(); seek((e.clientX - r.left) / r.width * axis); };
+    const point = e => { const r = bar.getBoundingClientRect(); seek((e.clientX - r.left) / r.width * axis); };
+    const keys = {ArrowLeft: -0.25, ArrowDown: -0.25, PageDown: -1, ArrowRight: 0.25, ArrowUp: 0.25, PageUp: 1};
+    set({role: 'slider', tabindex: 0, 'aria-valuemin': 0, 'aria-valuemax': end,
+      'aria-label': 'Position in ' + audio.getAttribute('aria-label')});
+    show();
     audio.addEventListener('play', () => {
       for (const other of document.querySelectorAll('audio')) if (other !== audio) other.pause();
       follow();
     });
     for (const event of ['timeupdate', 'seeked', 'pause']) audio.addEventListener(event, show);
-    plot.addEventListener('pointerdown', e => { if (!e.button) { point(e); plot.setPointerCapture(e.pointerId); } });
-    plot.addEventListener('pointermove', e => { if (plot.hasPointerCapture(e.pointerId)) point(e); });
-    plot.addEventListener('keydown', e => {
-      const by = {ArrowLeft: -0.25, ArrowDown: -0.25, PageDown: -1, ArrowRight: 0.25, ArrowUp: 0.25, PageUp: 1}[e.key];
-      const to = by ? audio.currentTime + by : {Home: 0, End: end}[e.key];
+    bar.addEventListener('pointerdown', e => { if (!e.button) { bar.setPointerCapture(e.pointerId); point(e); } });
+    bar.addEventListener('pointermove', e => { if (bar.hasPointerCapture(e.pointerId)) point(e); });
+    bar.addEventListener('keydown', e => {
+      const to = e.key in keys ? audio.currentTime + keys[e.key] : {Home: 0, End: end}[e.key];
       if (e.ctrlKey || e.metaKey || e.altKey || (to === undefined && e.key !== ' ')) return;
-      e.preventDefault(); e.stopPropagation();
+      e.preventDefault();
+      e.stopPropagation();
       if (e.key !== ' ') seek(to); else if (audio.paused) audio.play(); else audio.pause();
     });
   }
@@ -82,8 +89,9 @@ def player(clips: Sequence[Clip], labels: Sequence[str] | None = None, columns: 
     """HTML that shows and plays the clips, on one time axis, frequency axis and dB range; see `compare`."""
     axis = max(clip.duration for clip in clips)
     figures = [_figure(clip, label, axis) for clip, label in zip(clips, labels or [""] * len(clips), strict=True)]
-    grid = f' style="grid-template-columns:repeat({columns},minmax(0,1fr))"' if columns else ""
-    return f'<div class="aldm"{grid} data-lm-suppress-shortcuts="true">{STYLE}{"".join(figures)}{SCRIPT}</div>'
+    # JupyterLab leaves the keys alone where shortcuts are suppressed
+    opening = f'<div class="aldm" style="--n:{columns or len(clips)}" data-lm-suppress-shortcuts="true">'
+    return "\n".join([opening, STYLE, *figures, SCRIPT, "</div>"])
 
 
 def _figure(clip: Clip, label: str, axis: float) -> str:
@@ -93,11 +101,10 @@ def _figure(clip: Clip, label: str, axis: float) -> str:
     facts = escape(", ".join(filter(None, [f"{clip.duration:.2f} s", f"peak {clip.peak:.2f}", clip.facts])))
     width = f"{100 * clip.duration / axis:.4g}%"
     return f"""<figure><figcaption>{title} <small><bdi>{facts}</bdi></small></figcaption>
-<div class="aldm-plot" role="slider" tabindex="0" data-axis="{axis:.3f}" aria-label="Position in {name}"
- aria-valuemin="0" aria-valuemax="{clip.duration:.3f}" aria-valuenow="0">
-<img alt="Log-mel-spectrogram of {name}: {clip.duration:.2f} s, 0 to 8 kHz" width="{width}" height="128"
- src="data:image/png;base64,{_base64(spectrogram_png(clip))}">
-{_axes(axis)}<i></i></div>
+<div class="aldm-plot"><img alt="Log-mel-spectrogram of {name}: {clip.duration:.2f} s, 0 to 8 kHz"
+ width="{width}" height="128" src="data:image/png;base64,{_base64(spectrogram_png(clip))}">
+{_axes(axis)}
+<div class="aldm-seek" data-axis="{axis:.3f}" data-end="{clip.duration:.3f}"><i></i></div></div>
 <audio controls preload="metadata" aria-label="{name}" src="data:audio/mpeg;base64,{_base64(mp3(clip))}"></audio>
 </figure>"""
 
@@ -105,12 +112,13 @@ def _figure(clip: Clip, label: str, axis: float) -> str:
 def _axes(seconds: float) -> str:
     from librosa import hz_to_mel
 
-    step = next(s for s in (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 1e9) if seconds / s <= 7)
-    times = np.arange(0, seconds * 0.95, step)
-    ticks = [f'<b class="t" style="left:{100 * t / seconds:.4g}%">{t:g}</b>' for t in times.round(2)]
+    step = next(s for s in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 1e9) if seconds / s <= 7)
+    marks = np.arange(0, 1.001 * seconds, step)
+    times = [f'<b class="t" style="left:{100 * t / seconds:.4g}%">{t:.4g}</b>' for t in marks]
     heights = {f: 100 * hz_to_mel(f) / hz_to_mel(FMAX) for f in FREQUENCIES}
-    ticks += [f'<b class="f" style="bottom:{h:.4g}%">{f / 1000:g}</b>' for f, h in heights.items()]
-    return f'{" ".join(ticks)} <b class="x">time (s)</b> <b class="y">kHz (mel)</b>'
+    tones = [f'<b class="f" style="bottom:{h:.4g}%">{f / 1000:g}</b>' for f, h in heights.items()]
+    words = ["<br>", '<b class="x">time (s)</b>', *times, '<br><b class="y">kHz (mel)</b>', *tones]
+    return f'<span aria-hidden="true">{" ".join(words)}</span>'
 
 
 def spectrogram_png(clip: Clip) -> bytes:
