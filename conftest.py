@@ -1,0 +1,24 @@
+"""pytest's settings for both runs: strict nbval over the lessons, and the unit tests."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from tools.lessons import ENVIRONMENT
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.option.nbval:  # the lessons' kernels inherit it
+        os.environ.update(ENVIRONMENT)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if any("gpu" in item.keywords for item in items):
+        import torch
+
+        if not torch.cuda.is_available():
+            for item in items:
+                if "gpu" in item.keywords:
+                    item.add_marker(pytest.mark.skip(reason="needs CUDA"))

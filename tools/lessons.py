@@ -1,0 +1,381 @@
+"""Write, run and check the lessons. The notebooks are the source; this tool keeps them uniform.
+
+    python -m tools.lessons execute [NAME ...]     run on the mini checkpoint and store the outputs
+    python -m tools.lessons inject                 write set-up cell, header, navigation, README's table
+    python -m tools.lessons check                  say what is not as it should be (no lesson is run)
+    python -m tools.lessons stamp OWNER/NAME REF   set the public address, then inject
+    python -m tools.lessons from-py FILE NAME      a py:percent file becomes notebooks/NAME.ipynb, without outputs
+    python -m tools.lessons to-py NAME FILE        and back
+    python -m tools.lessons demo                   lesson 01, headless: a sound and a page in outputs/
+
+NAME is the beginning of a lesson's file name, such as 01.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import re
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import nbformat
+from nbformat import NotebookNode
+
+ROOT = Path(__file__).resolve().parents[1]
+NOTEBOOKS = ROOT / "notebooks"
+SETUP_CELL = ROOT / "tools" / "setup_cell.py"
+ENVIRONMENT = {  # what the stored outputs are made with, and compared under, on every machine
+    "AUDIOLDM_CHECKPOINT": "mini-s-v2",
+    "CUDA_VISIBLE_DEVICES": "",
+    "HF_HUB_OFFLINE": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+CELL_TIMEOUT = 120  # seconds
+LESSON_SECONDS = 60  # seconds that a lesson may take
+LESSON_BYTES = 2_000_000
+OURS = ("header", "setup", "navigation")  # tags of the cells that `inject` writes
+WIDGET = "application/vnd.jupyter.widget-view+json"  # holds a random id: neither stored nor compared
+NOT_COMPARED = (WIDGET, "image/png", "image/jpeg")  # by nbval
+KERNEL = {
+    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+    "language_info": {"name": "python"},
+}
+
+
+def lessons(names: list[str] | tuple[str, ...] = ()) -> list[Path]:
+    """The lessons in their order; with names, only those whose file name begins with one of them."""
+    found = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
+    for name in names:
+        if not any(path.name.startswith(name) for path in found):
+            raise SystemExit(f"No lesson begins with {name!r}; there are: {', '.join(path.stem for path in found)}.")
+    return [path for path in found if not names or path.name.startswith(tuple(names))]
+
+
+def read(path: Path) -> NotebookNode:
+    return nbformat.read(path, as_version=4)
+
+
+def write(path: Path, notebook: NotebookNode) -> None:
+    """Store a notebook, the same bytes for the same content; refuses one over 2 MB."""
+    text = nbformat.writes(_normalised(notebook), indent=1, ensure_ascii=False) + "\n"
+    if len(text.encode()) > LESSON_BYTES:
+        raise SystemExit(f"{path.name} would take {len(text.encode()) / 1e6:.1f} MB; a lesson may take 2 MB.")
+    part = path.with_suffix(".part")
+    part.write_text(text, encoding="utf-8", newline="\n")
+    part.replace(path)
+
+
+def tags(cell: NotebookNode) -> list[str]:
+    return cell.metadata.get("tags", [])
+
+
+def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
+    """The code cells that have code in them."""
+    return [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
+
+
+def _normalised(notebook: NotebookNode) -> NotebookNode:
+    """The notebook without what differs from run to run or from machine to machine."""
+    notebook.metadata = NotebookNode({**notebook.metadata, **KERNEL})
+    for name in ("widgets", "jupytext"):
+        notebook.metadata.pop(name, None)
+    notebook.nbformat, notebook.nbformat_minor = 4, 5
+    seen: dict[str, int] = {}
+    for cell in notebook.cells:
+        cell.source = cell.source.rstrip("\n")
+        cell.metadata = {key: cell.metadata[key] for key in ("tags", "slideshow", "nbgrader") if key in cell.metadata}
+        name = next((tag for tag in tags(cell) if tag in OURS), None)
+        name = name or hashlib.sha256(f"{cell.cell_type}\n{cell.source}".encode()).hexdigest()[:8]
+        seen[name] = seen.get(name, 0) + 1
+        cell.id = name if seen[name] == 1 else f"{name}-{seen[name]}"
+        for output in cell.get("outputs", []):
+            output.get("data", {}).pop(WIDGET, None)
+    return notebook
+
+
+# ---- running ---------------------------------------------------------------------------------------------------------
+
+
+def run(notebook: NotebookNode, folder: Path = NOTEBOOKS, environment: dict[str, str] | None = None) -> NotebookNode:
+    """An executed copy of the notebook, run in `folder` under ENVIRONMENT (and `environment` on top).
+
+    Raises nbclient's CellExecutionError, CellTimeoutError or DeadKernelError.
+    """
+    from nbclient import NotebookClient
+
+    copy = nbformat.from_dict(json.loads(json.dumps(notebook)))
+    for cell in code_cells(copy):
+        cell.outputs, cell.execution_count = [], None
+    client = NotebookClient(
+        copy,
+        timeout=CELL_TIMEOUT,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(folder)}},
+        record_timing=False,
+        store_widget_state=False,
+        coalesce_streams=True,
+        extra_arguments=["--log-level=40"],  # errors only: the kernel's advice is not the lesson's
+    )
+    return client.execute(env={**os.environ, **ENVIRONMENT, **(environment or {})})
+
+
+def execute(names: list[str]) -> None:
+    for path in lessons(names):
+        start = time.perf_counter()
+        notebook = run(read(path))
+        seconds = time.perf_counter() - start
+        if found := problems(notebook):
+            raise SystemExit(f"{path.name} was run and is not stored: " + "; ".join(found))
+        write(path, notebook)
+        print(f"{path.name}: {seconds:.0f} s, {path.stat().st_size / 1e6:.2f} MB")
+
+
+def demo() -> None:
+    """Lesson 01 without a browser: outputs/techno.wav and outputs/01_first_sound.html."""
+    from nbconvert import HTMLExporter
+
+    (path,) = lessons(["01"])
+    outputs = ROOT / "outputs"
+    sound, page = outputs / "techno.wav", outputs / f"{path.stem}.html"
+    for old in (sound, page):
+        old.unlink(missing_ok=True)
+    print(f"Running {path.relative_to(ROOT)} on the checkpoint mini-s-v2 ...", flush=True)
+    notebook = read(path)
+    notebook.cells.append(nbformat.v4.new_code_cell(DEMO_TIMING))
+    notebook = run(notebook)
+    seconds = float(notebook.cells.pop().outputs[0].text)
+    page.write_text(HTMLExporter().from_notebook_node(notebook)[0], encoding="utf-8")
+    if not sound.is_file():
+        raise SystemExit(f"{path.name} ran, but did not save {sound.relative_to(ROOT)}.")
+    print(f"The sound:   {sound}\nThe lesson:  {page}\n5 s of sound took {seconds:.2f} s.")
+
+
+DEMO_TIMING = """\
+from utils import generate, load_pipeline
+
+prompt = "Techno music with a strong, upbeat tempo and high melodic riffs"
+print(generate(load_pipeline(), prompt, num_inference_steps=10, audio_length_in_s=5.0).seconds)
+"""
+
+
+# ---- the cells that are the same everywhere --------------------------------------------------------------------------
+
+
+def address() -> tuple[str, str]:
+    """The project's public address and version, (REPO, REF), as stamped into the set-up cell."""
+    return re.search(r'^REPO, REF = "(.*)", "(.*)"', SETUP_CELL.read_text(encoding="utf-8"), re.M).groups()
+
+
+def stamp(repo: str, ref: str) -> None:
+    """Set the project's public address in its one place, and inject it."""
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", repo) or not re.fullmatch(r"[\w./-]+", ref):
+        raise SystemExit(f"The address must be OWNER/NAME and a tag, branch or commit, not {repo!r} and {ref!r}.")
+    text = SETUP_CELL.read_text(encoding="utf-8")
+    text = re.sub(r'^REPO, REF = ".*", ".*"', f'REPO, REF = "{repo}", "{ref}"', text, flags=re.M)
+    SETUP_CELL.write_text(text, encoding="utf-8", newline="\n")
+    print(f"The project's address is now {repo} at {ref}.")
+    inject()
+
+
+def title(notebook: NotebookNode) -> str:
+    return notebook.cells[0].source.splitlines()[0].removeprefix("# ").strip()
+
+
+def badge(path: Path) -> str:
+    """The Colab badge of a lesson, or nothing where the project has no public address yet."""
+    repo, ref = address()
+    link = f"https://colab.research.google.com/github/{repo}/blob/{ref}/notebooks/{path.name}"
+    image = "https://colab.research.google.com/assets/colab-badge.svg"
+    return f"[![Open in Colab]({image})]({link})" if repo else ""
+
+
+def _injected(path: Path, notebook: NotebookNode, titles: dict[Path, str]) -> NotebookNode:
+    """The notebook with this project's header, set-up and navigation cells; stored outputs stay."""
+    notebook = nbformat.from_dict(json.loads(json.dumps(notebook)))
+    setup = next((cell for cell in notebook.cells if "setup" in tags(cell)), nbformat.v4.new_code_cell())
+    setup.source, setup.metadata = SETUP_CELL.read_text(encoding="utf-8"), {"tags": ["setup"]}
+    order = list(titles)
+    at = order.index(path)
+    links = [f"[← {titles[p]}]({p.name})" for p in order[max(at - 1, 0) : at]] + ["[all lessons](../README.md)"]
+    links += [f"[{titles[p]} →]({p.name})" for p in order[at + 1 : at + 2]]
+
+    def markdown(tag: str, text: str) -> NotebookNode:
+        return nbformat.v4.new_markdown_cell(text, metadata={"tags": [tag]})
+
+    cells = [cell for cell in notebook.cells if not set(OURS) & set(tags(cell))]
+    first_code = next((i for i, cell in enumerate(cells) if cell.cell_type == "code"), len(cells))
+    cells.insert(first_code, setup)
+    cells.insert(
+        1, markdown("header", " · ".join(filter(None, [badge(path), f"Lesson {at + 1} of {len(order)}", *links])))
+    )
+    cells.append(markdown("navigation", "---\n" + " · ".join(links)))
+    notebook.cells = cells
+    return _normalised(notebook)
+
+
+def _table(titles: dict[Path, str], notebooks: dict[Path, NotebookNode]) -> str:
+    """README's table of lessons, made from the lessons themselves."""
+    rows = ["| Lesson | What you will do |", "| --- | --- |"]
+    for path, name in titles.items():
+        promise = notebooks[path].cells[0].source.partition("\n")[2].strip().split("\n\n")[0].replace("\n", " ")
+        link = f"[{path.stem[:2]} {name}](notebooks/{path.name})"
+        rows.append(f"| {' '.join(filter(None, [link, badge(path)]))} | {promise} |")
+    return "\n".join(rows)
+
+
+def _generated() -> dict[Path, str | NotebookNode]:
+    """Every file that `inject` writes, as it should be."""
+    notebooks = {path: read(path) for path in lessons()}
+    titles = {path: title(notebook) for path, notebook in notebooks.items()}
+    files: dict[Path, str | NotebookNode] = {p: _injected(p, n, titles) for p, n in notebooks.items()}
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    parts = re.split(r"(<!-- lessons: .*?-->\n).*?(\n<!-- end of lessons -->)", readme, flags=re.S)
+    files[ROOT / "README.md"] = "".join([*parts[:2], "\n", _table(titles, notebooks), "\n", *parts[2:]])
+    repo = address()[0]
+    line = f'repository-code: "https://github.com/{repo}"\n' if repo else ""
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    citation = re.sub(r"^repository-code: .*\n", "", citation, flags=re.M)
+    files[ROOT / "CITATION.cff"] = re.sub(r"^(?=preferred-citation:)", line, citation, flags=re.M)
+    return files
+
+
+def inject() -> None:
+    for path, content in _generated().items():
+        if isinstance(content, str):
+            path.write_text(content, encoding="utf-8", newline="\n")
+        else:
+            write(path, content)
+
+
+# ---- checks ----------------------------------------------------------------------------------------------------------
+
+
+def _texts(output: NotebookNode) -> str:
+    """Everything readable in an output; pictures and sounds, which are base64, left out."""
+    parts = [output.get("text", ""), output.get("evalue", "")]
+    parts += [str(value) for kind, value in output.get("data", {}).items() if not kind.startswith("image/p")]
+    return re.sub(r"base64,[A-Za-z0-9+/=]+", "", "\n".join(parts))
+
+
+def problems(notebook: NotebookNode) -> list[str]:
+    """What a lesson must not have: errors, mistyped magics, shell commands, unrun cells, paths of a machine."""
+    found = []
+    cells = code_cells(notebook)
+    if [cell.execution_count for cell in cells] != list(range(1, len(cells) + 1)):
+        found.append("its cells were not run in order, once each: run `make lessons`")
+    machine = [str(ROOT), str(Path.home()) + os.sep, tempfile.gettempdir() + os.sep, "/home/", "/Users/", "\\Users\\"]
+    for cell in cells:
+        where = f"cell {cell.execution_count}"
+        if re.search(r"^\s*(!|%pip|%%bash|%%sh|%%script)", cell.source, re.M):
+            found.append(f"{where}: a shell command, whose failure would pass unnoticed")
+        text = "\n".join(map(_texts, cell.outputs))
+        if "UsageError:" in text:
+            found.append(f"{where}: a magic that does not exist")
+        if any(output.output_type == "error" for output in cell.outputs) and "raises-exception" not in tags(cell):
+            found.append(f"{where}: an error among its outputs")
+        found += [f"{where}: the path {path!r} of one machine" for path in machine if path in text]
+    return found
+
+
+def kinds(cell: NotebookNode) -> list[str]:
+    """The kinds of everything that a cell puts out, sorted: streams by name, data by mime types."""
+    found = []
+    for output in cell.outputs:
+        data = "+".join(sorted(set(output.get("data", {})) - {WIDGET}))
+        found.append(output.get("name") or data or output.output_type)
+    return sorted(found)
+
+
+def compared(notebook: NotebookNode) -> tuple[int, int]:
+    """How many code cells have an output that nbval really compares, and how many code cells there are."""
+    cells = code_cells(notebook)
+    free = {"nbval-ignore-output", "nbval-skip"}
+    marked = re.compile(r"^\s*#+\s*(NBVAL_IGNORE_OUTPUT|NBVAL_SKIP)\s*$", re.M)
+    counted = [cell for cell in cells if not free & set(tags(cell)) and not marked.search(cell.source)]
+    return sum(any(set(kind.split("+")) - set(NOT_COMPARED) for kind in kinds(c)) for c in counted), len(cells)
+
+
+def check() -> list[str]:
+    """What is not as it should be, one sentence each."""
+    found = []
+    for path, content in _generated().items():
+        if isinstance(content, str):
+            if content != path.read_text(encoding="utf-8"):
+                found.append(f"{path.name} differs from what is generated: run `python -m tools.lessons inject`.")
+            continue
+        stored = read(path)
+        if content != _normalised(read(path)):
+            found.append(f"{path.name}: header, set-up or navigation differ: run `python -m tools.lessons inject`.")
+        found += [f"{path.name}: {problem}." for problem in problems(stored)]
+        if path.stat().st_size > LESSON_BYTES:
+            found.append(f"{path.name} takes {path.stat().st_size / 1e6:.1f} MB; a lesson may take 2 MB.")
+    return found
+
+
+def report() -> str:
+    """How much of each lesson nbval really compares."""
+    counts = {path.stem: compared(read(path)) for path in lessons()}
+    lines = [f"{name:24} {some:3} of {every:3} code cells" for name, (some, every) in counts.items()]
+    some, every = (sum(column) for column in zip(*counts.values(), strict=True)) if counts else (0, 0)
+    share = f" ({100 * some / every:.0f}%)" if every else ""
+    return "\n".join(["Outputs that strict nbval really compares:", *lines, f"all{'':21} {some:3} of {every:3}{share}"])
+
+
+# ---- authoring as text -----------------------------------------------------------------------------------------------
+
+
+def from_py(file: Path, name: str) -> None:
+    import jupytext
+
+    notebook = jupytext.read(file, fmt="py:percent")
+    path = NOTEBOOKS / f"{name.removesuffix('.ipynb')}.ipynb"
+    if not re.match(r"\d\d_\w+$", path.stem):
+        raise SystemExit(f"A lesson is named like 01_first_sound, not {name!r}.")
+    write(path, notebook)
+    inject()
+    print(f"Wrote {path.relative_to(ROOT)} without outputs: run `python -m tools.lessons execute {path.stem[:2]}`.")
+
+
+def to_py(name: str, file: Path) -> None:
+    import jupytext
+
+    (path,) = lessons([name])
+    notebook = read(path)
+    notebook.cells = [cell for cell in notebook.cells if not set(OURS) & set(tags(cell))]
+    notebook.metadata = {"jupytext": {"notebook_metadata_filter": "-all"}}
+    file.write_text(jupytext.writes(notebook, fmt="py:percent"), encoding="utf-8")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("command", choices=["execute", "inject", "check", "stamp", "from-py", "to-py", "demo"])
+    parser.add_argument("arguments", nargs="*")
+    given = parser.parse_args()
+    match given.command, given.arguments:
+        case "execute", names:
+            execute(names)
+        case "inject", []:
+            inject()
+        case "check", []:
+            found = check()
+            print("\n".join(found) or "The lessons are as they should be.", report(), sep="\n")
+            sys.exit(bool(found))
+        case "stamp", [repo, ref]:
+            stamp(repo, ref)
+        case "from-py", [file, name]:
+            from_py(Path(file), name)
+        case "to-py", [name, file]:
+            to_py(name, Path(file))
+        case "demo", []:
+            demo()
+        case _:
+            parser.error(f"{given.command} does not take {given.arguments}")
+
+
+if __name__ == "__main__":
+    main()

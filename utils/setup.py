@@ -1,0 +1,76 @@
+"""What the first cell of a lesson calls: installs what is missing, and never what a hosted notebook must keep.
+
+Explained in lesson 01 (`notebooks/01_first_sound.ipynb`).
+"""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+REQUIREMENTS = Path(__file__).parents[1] / "requirements.txt"
+OWN_MACHINE = "# What runs and checks them"  # the part of requirements.txt from here on is not for a hosted notebook
+KEEP = ("torch", "numpy", "ipywidgets")  # changing one needs a restart, or kills the widgets
+
+
+def _missing() -> list:
+    """The requirements of the lessons that are not installed, or not in the asked range."""
+    try:
+        from packaging.requirements import Requirement
+    except ImportError:
+        from pip._vendor.packaging.requirements import Requirement
+    wanted = REQUIREMENTS.read_text(encoding="utf-8").split(OWN_MACHINE)[0].splitlines()
+    missing = []
+    for requirement in (Requirement(line) for line in wanted if line and not line.startswith("#")):
+        try:
+            found = requirement.specifier.contains(version(requirement.name), prereleases=True)
+        except PackageNotFoundError:
+            found = False
+        if not found:
+            missing.append(requirement)
+    return missing
+
+
+def _install(missing: list) -> None:
+    kept = [f"{name}=={version(name)}" for name in KEEP]
+    wanted = [str(requirement) for requirement in missing]
+    print("Installing", ", ".join(wanted))
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", *wanted, *kept]
+    done = subprocess.run(pip, capture_output=True, text=True)
+    if done.returncode:
+        reason = (done.stderr.strip() or "pip said nothing").splitlines()[-1]
+        raise RuntimeError(f"{', '.join(wanted)} could not be installed: {reason}")
+    importlib.invalidate_caches()
+
+
+def prepare() -> None:
+    """Make the lessons' packages importable and the folder `outputs` ready; prints one line.
+
+    Installs only what `requirements.txt` asks for and is missing, with torch, numpy and ipywidgets held at
+    the version that is there.
+
+    Raises:
+        RuntimeError: torch, numpy or ipywidgets is missing or too old; pip failed; a package was replaced
+            while this kernel was using it; or `outputs` cannot be written. Each in one sentence.
+
+    Explained in lesson 01.
+    """
+    missing = _missing()
+    for requirement in missing:
+        if requirement.name in KEEP:
+            raise RuntimeError(f"The lessons need {requirement} and never install it: see README.md for how to.")
+    if missing:
+        in_use = [requirement.name for requirement in missing if requirement.name in sys.modules]
+        _install(missing)
+        if still := _missing():
+            raise RuntimeError(f"pip reported success, but {', '.join(map(str, still))} is still not to be found.")
+        if in_use:
+            raise RuntimeError(f"{', '.join(in_use)} was replaced while in use: restart the kernel and run this again.")
+    try:
+        Path("outputs").mkdir(exist_ok=True)
+    except OSError as error:
+        raise RuntimeError(f"The lessons save to `outputs`, which cannot be made: {error}") from None
+    print("Ready: the project is found, and its packages are installed.")
