@@ -19,6 +19,20 @@ _MODULE_OF = {  # public name -> module that defines it
     "checkpoint_name": "loading",
     "sweep": "sweep",
     "Studio": "studio",
+    "best_of": "measures",
+    "bootstrap_interval": "measures",
+    "clap_embed": "measures",
+    "clap_similarity": "measures",
+    "clipped_share": "measures",
+    "Interval": "measures",
+    "is_silent": "measures",
+    "log_mel_distance": "measures",
+    "loudness_db": "measures",
+    "noise_floor_db": "measures",
+    "onset_rate": "measures",
+    "spectral_centroid_hz": "measures",
+    "spectral_flatness": "measures",
+    "tempo_bpm": "measures",
 }
 
 
