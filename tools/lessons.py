@@ -3,6 +3,7 @@
     python -m tools.lessons execute [NAME ...]     run on the mini checkpoint and store the outputs
     python -m tools.lessons inject                 write set-up cell, header, navigation, README's table
     python -m tools.lessons check                  say what is not as it should be (no lesson is run)
+    python -m tools.lessons portable [NAME ...]    run as other processors would; shows what would not stand there
     python -m tools.lessons stamp OWNER/NAME REF   set the public address, then inject
     python -m tools.lessons from-py FILE NAME      a py:percent file becomes notebooks/NAME.ipynb, without outputs
     python -m tools.lessons to-py NAME FILE        and back
@@ -14,6 +15,7 @@ NAME is the beginning of a lesson's file name, such as 01.
 from __future__ import annotations
 
 import argparse
+import difflib
 import hashlib
 import json
 import os
@@ -33,6 +35,7 @@ ENVIRONMENT = {  # what the stored outputs are made with, and compared under, on
     "AUDIOLDM_CHECKPOINT": "mini-s-v2",
     "CUDA_VISIBLE_DEVICES": "",
     "HF_HUB_OFFLINE": "1",
+    "MPLBACKEND": "module://matplotlib_inline.backend_inline",
     "TOKENIZERS_PARALLELISM": "false",
 }
 CELL_TIMEOUT = 120  # seconds
@@ -41,6 +44,15 @@ LESSON_BYTES = 2_000_000
 OURS = ("header", "setup", "navigation")  # tags of the cells that `inject` writes
 WIDGET = "application/vnd.jupyter.widget-view+json"  # holds a random id: neither stored nor compared
 NOT_COMPARED = (WIDGET, "image/png", "image/jpeg")  # by nbval
+OTHER_PROCESSORS = {  # one core; and one without AVX-512
+    "one thread": {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+    "AVX2": {
+        "ATEN_CPU_CAPABILITY": "avx2",
+        "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+        "ONEDNN_MAX_CPU_ISA": "AVX2",
+        "OPENBLAS_CORETYPE": "Haswell",
+    },
+}
 KERNEL = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
@@ -256,9 +268,11 @@ def inject() -> None:
 
 
 def _texts(output: NotebookNode) -> str:
-    """Everything readable in an output; pictures and sounds, which are base64, left out."""
+    """Everything readable in an output; what nbval leaves out, and pictures and sounds in base64, left out."""
     parts = [output.get("text", ""), output.get("evalue", "")]
-    parts += [str(value) for kind, value in output.get("data", {}).items() if not kind.startswith("image/p")]
+    parts += [
+        str(value) for kind, value in output.get("data", {}).items() if kind not in (WIDGET, "image/png", "image/jpeg")
+    ]
     return re.sub(r"base64,[A-Za-z0-9+/=]+", "", "\n".join(parts))
 
 
@@ -291,13 +305,60 @@ def kinds(cell: NotebookNode) -> list[str]:
     return sorted(found)
 
 
+def compared_text(cell: NotebookNode) -> str:
+    """What nbval compares of a cell: nothing where a marker frees it, and never a picture or a widget."""
+    freed = {"nbval-ignore-output", "nbval-skip"} & set(tags(cell))
+    if freed or re.search(r"^\s*#+\s*(NBVAL_IGNORE_OUTPUT|NBVAL_SKIP)\s*$", cell.source, re.M):
+        return ""
+    return "\n".join(map(_texts, cell.outputs))
+
+
 def compared(notebook: NotebookNode) -> tuple[int, int]:
-    """How many code cells have an output that nbval really compares, and how many code cells there are."""
+    """How many code cells put out facts that nbval compares, and how many code cells there are.
+
+    That a figure is there (`<Figure size ...>`) is compared, but is not counted as a fact.
+    """
     cells = code_cells(notebook)
-    free = {"nbval-ignore-output", "nbval-skip"}
-    marked = re.compile(r"^\s*#+\s*(NBVAL_IGNORE_OUTPUT|NBVAL_SKIP)\s*$", re.M)
-    counted = [cell for cell in cells if not free & set(tags(cell)) and not marked.search(cell.source)]
-    return sum(any(set(kind.split("+")) - set(NOT_COMPARED) for kind in kinds(c)) for c in counted), len(cells)
+    texts = [re.sub(r"<Figure size .*>", "", compared_text(cell)) for cell in cells]
+    return sum(bool(text.strip()) for text in texts), len(cells)
+
+
+def verify(path: Path) -> list[str]:
+    """Run a lesson and say what nbval cannot see: missing figures, mistyped magics, time, unrun cells."""
+    from nbclient.exceptions import CellExecutionError
+
+    stored = read(path)
+    start = time.perf_counter()
+    try:
+        fresh = run(stored, path.parent)
+    except CellExecutionError as error:
+        return [str(error)]
+    seconds = time.perf_counter() - start
+    found = problems(stored) + problems(fresh)
+    for old, new in zip(code_cells(stored), code_cells(fresh), strict=True):
+        if kinds(old) != kinds(new) and "nbval-skip" not in tags(old):
+            found.append(f"cell {new.execution_count} puts out {kinds(new)}, and {kinds(old)} is stored")
+    if seconds > LESSON_SECONDS:
+        found.append(f"it took {seconds:.0f} s; a lesson may take {LESSON_SECONDS} s")
+    if path.stat().st_size > LESSON_BYTES:
+        found.append(f"it takes {path.stat().st_size / 1e6:.1f} MB; a lesson may take {LESSON_BYTES / 1e6:.0f} MB")
+    return found
+
+
+def portable(names: list[str]) -> None:
+    """Run lessons as other processors would, and show every text that would not stand there."""
+    differences = 0
+    for path in lessons(names):
+        stored = read(path)
+        for label, environment in OTHER_PROCESSORS.items():
+            fresh = run(stored, environment=environment)
+            for old, new in zip(code_cells(stored), code_cells(fresh), strict=True):
+                lines = difflib.unified_diff(compared_text(old).splitlines(), compared_text(new).splitlines(), n=0)
+                if changed := list(lines)[2:]:
+                    differences += 1
+                    print(f"{path.name}, cell {old.execution_count}, {label}:", *changed, sep="\n    ")
+    print(f"{differences} outputs differ on another processor.")
+    sys.exit(bool(differences))
 
 
 def check() -> list[str]:
@@ -312,8 +373,6 @@ def check() -> list[str]:
         if content != _normalised(read(path)):
             found.append(f"{path.name}: header, set-up or navigation differ: run `python -m tools.lessons inject`.")
         found += [f"{path.name}: {problem}." for problem in problems(stored)]
-        if path.stat().st_size > LESSON_BYTES:
-            found.append(f"{path.name} takes {path.stat().st_size / 1e6:.1f} MB; a lesson may take 2 MB.")
     return found
 
 
@@ -353,7 +412,9 @@ def to_py(name: str, file: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("command", choices=["execute", "inject", "check", "stamp", "from-py", "to-py", "demo"])
+    parser.add_argument(
+        "command", choices=["execute", "inject", "check", "stamp", "from-py", "to-py", "demo", "portable"]
+    )
     parser.add_argument("arguments", nargs="*")
     given = parser.parse_args()
     match given.command, given.arguments:
@@ -371,6 +432,8 @@ def main() -> None:
             from_py(Path(file), name)
         case "to-py", [name, file]:
             to_py(name, Path(file))
+        case "portable", names:
+            portable(names)
         case "demo", []:
             demo()
         case _:
