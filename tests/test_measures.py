@@ -113,6 +113,14 @@ def test_docstrings_say_source_and_lesson(measure):
     assert "Explained in lesson 0" in measure.__doc__
 
 
+def test_knee_is_the_first_point_that_made_nine_tenths_of_the_way():
+    steps, quality = [2, 5, 10, 25, 50], [0.10, 0.30, 0.38, 0.395, 0.40]
+    assert measures.knee(steps, quality) == 10
+    assert measures.knee(steps, quality, share=0.5) == 5
+    assert measures.knee(steps, [measures.Interval(q, q - 1, q + 1, 9) for q in quality], share=0.95) == 25
+    assert measures.knee(steps, [0.4, 0.3, 0.2, 0.1, 0.0]) == 2  # it never gets better
+
+
 # ---- CLAP
 
 

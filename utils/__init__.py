@@ -33,6 +33,7 @@ _MODULE_OF = {  # public name -> module that defines it
     "spectral_centroid_hz": "measures",
     "spectral_flatness": "measures",
     "tempo_bpm": "measures",
+    "knee": "measures",
 }
 
 

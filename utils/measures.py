@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .checkpoints import CHECKPOINTS, mini_folder
+from .checkpoints import CHECKPOINTS
 from .features import log_mel
 
 if TYPE_CHECKING:
@@ -147,6 +147,16 @@ def log_mel_distance(clip: Clip, reference: Clip) -> float:
     return float(np.sqrt(np.mean(difference.astype(np.float64) ** 2)) * DB_PER_NEPER)
 
 
+def knee(x: Sequence[float], y: Sequence[float | Interval], share: float = 0.9) -> float:
+    """Where more hardly pays: the first x at which y has made `share` (0 to 1) of its way from the first to the best.
+
+    `x` rises; `y` are numbers or `Interval`s, and more is better. Source: this definition. Explained in lesson 03.
+    """
+    values = [v.mean if isinstance(v, Interval) else v for v in y]
+    goal = values[0] + share * (max(values) - values[0])
+    return next(a for a, b in zip(x, values, strict=True) if b >= goal)
+
+
 def clap_embed(items: Sequence[Clip] | Sequence[str], model: str = "auto") -> np.ndarray:
     """Where clips, or texts, lie in CLAP's common space: unit-norm float32 vectors of shape (items, 64 or 512).
 
@@ -227,7 +237,7 @@ def _load_clap(model: str):
     import torch
     from transformers import AutoTokenizer, ClapFeatureExtractor, ClapModel
 
-    place = mini_folder() / model if model == "mini-clap" else model
+    place = CHECKPOINTS["mini-s"].folder.with_name(model) if model == "mini-clap" else model
     try:
         clap = ClapModel.from_pretrained(place).eval()
         extractor = ClapFeatureExtractor.from_pretrained(place)

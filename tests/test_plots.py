@@ -1,0 +1,185 @@
+"""The figures: what they show where, their words, and that they leave nothing behind."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+import warnings
+
+import matplotlib
+import nbformat
+import numpy as np
+import pytest
+from matplotlib import pyplot
+from nbclient import NotebookClient
+from PIL import Image
+
+from utils import plots
+from utils.clip import Clip
+from utils.measures import Interval
+from utils.player import DB_RANGE
+
+RATE = 16_000
+TIME = np.arange(5 * RATE) / RATE
+SETTINGS = {
+    "checkpoint": "mini-s-v2",
+    "prompt": 'a "dog" <barks> for $5 & $6',
+    "num_inference_steps": 10,
+    "guidance_scale": 2.5,
+    "seed": 0,
+}
+TONE = Clip(0.5 * np.sin(2 * np.pi * 1000 * TIME), RATE, SETTINGS)
+STEPS = [2, 5, 10, 25]
+INTERVALS = [Interval(m, m - 0.02, m + 0.03, 24) for m in (0.1, 0.3, 0.38, 0.4)]
+PICTURES = {
+    "waveform": lambda: plots.waveform(TONE),
+    "spectrogram": lambda: plots.spectrogram(TONE),
+    "strip": lambda: plots.strip([TONE, TONE], ["5 steps", "10 steps"]),
+    "grid": lambda: plots.grid([[TONE] * 3] * 2, ["a dog", "rain"], ["seed 0", "seed 1", "seed 2"], "Seeds"),
+    "curve": lambda: plots.curve(
+        {"mini-s": (STEPS, INTERVALS)},
+        "num_inference_steps",
+        "CLAP cosine",
+        second={"time": (STEPS, STEPS)},
+        second_label="Seconds",
+        knee=10,
+        log_x=True,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_pictures_are_shown_once_with_words_and_leave_matplotlib_alone(name):
+    before = dict(matplotlib.rcParams)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        picture = PICTURES[name]()
+        html = picture._repr_html_()
+    assert dict(matplotlib.rcParams) == before
+    assert pyplot.get_fignums() == []
+    match = re.fullmatch(r'<img alt="([^"<>]+)" style="[^"]+" src="data:image/png;base64,([\w+/=]+)">', html)
+    assert len(match[1]) > 30
+    image = Image.open(io.BytesIO(base64.b64decode(match[2])))
+    assert image.width == 860  # legible at 100%
+    assert len(np.unique(np.asarray(image))) > 10
+    assert len(match[2]) < 150_000
+    assert repr(picture) == picture.alt
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_axes_have_names_with_units(name):
+    for axes in PICTURES[name]().figure.axes:
+        subplot = axes.get_subplotspec()
+        if axes.get_xlabel() or subplot is None or subplot.is_last_row():
+            assert axes.get_xlabel() in ("Time (s)", "num_inference_steps", "")
+        if subplot is None or subplot.is_first_col():
+            assert axes.get_ylabel()
+
+
+@pytest.mark.parametrize("hertz", [500, 1000, 4000])
+def test_spectrogram_shows_a_tone_at_its_frequency_and_a_click_at_its_time(hertz):
+    waveform = 0.5 * np.sin(2 * np.pi * hertz * TIME)
+    waveform[3 * RATE] += 30
+    axes = plots.spectrogram(Clip(waveform, RATE)).figure.axes[0]
+    image = axes.images[0].get_array()
+    ticks = {label.get_text(): tick for label, tick in zip(axes.get_yticklabels(), axes.get_yticks(), strict=True)}
+    height = (image[:, 50].argmax() + 0.5) / len(image)
+    assert height == pytest.approx(ticks[f"{hertz / 1000:g}"], abs=0.02)
+    left, right, *_ = axes.images[0].get_extent()
+    loudest = image.mean(axis=0).argmax()
+    assert left + (right - left) * (loudest + 0.5) / image.shape[1] == pytest.approx(3, abs=0.04)
+
+
+def test_all_panels_share_axes_and_colours():
+    short = Clip(TONE.waveform[:RATE] / 100, RATE, SETTINGS)
+    figure = plots.grid([[TONE, short], [short, TONE]]).figure
+    panels = [axes for axes in figure.axes if axes.images]
+    assert len(panels) == 4
+    assert {axes.get_xlim() for axes in panels} == {(0, 5)}
+    assert {axes.images[0].get_clim() for axes in panels} == {DB_RANGE}
+
+
+def test_mels_are_shown_like_the_clip_they_belong_to():
+    from utils.features import log_mel
+
+    figure = plots.strip([TONE, log_mel(TONE.waveform)], ["clip", "mel"]).figure
+    clip, mel = (axes.images[0].get_array() for axes in figure.axes[:2])
+    np.testing.assert_array_equal(clip, mel)
+
+
+def test_waveform_reaches_the_peaks_and_marks_full_scale():
+    waveform = 0.1 * np.sin(2 * np.pi * 440 * TIME)
+    waveform[[7, 40_000]] = 1.7, -1.5
+    axes = plots.waveform(Clip(waveform, RATE)).figure.axes[0]
+    drawn = axes.collections[0].get_paths()[0].vertices[:, 1]
+    assert (drawn.max(), drawn.min()) == pytest.approx((1.7, -1.5))
+    assert {line.get_ydata()[0] for line in axes.lines} == {-1, 1}
+    assert axes.get_ylim()[1] > 1.7
+
+
+def test_curve_draws_intervals_knee_and_both_axes():
+    left, right = PICTURES["curve"]().figure.axes
+    bars = left.collections[0].get_segments()
+    np.testing.assert_allclose([bar[:, 1] for bar in bars], [(i.low, i.high) for i in INTERVALS])
+    assert [label.get_text() for label in left.get_xticklabels()] == ["2", "5", "10", "25"]
+    assert [10, 10] in [list(line.get_xdata()) for line in left.lines]
+    assert (left.get_ylabel(), right.get_ylabel()) == ("CLAP cosine", "Seconds (dashed)")
+    assert len({line.get_color() for axes in (left, right) for line in axes.lines if len(line.get_xdata()) == 4}) == 2
+    assert [text.get_text() for text in left.get_legend().get_texts()] == ["mini-s", "time"]
+
+
+def test_words_say_what_is_drawn():
+    assert repr(plots.spectrogram(TONE, alt="One steady line.")) == (
+        'Log-mel-spectrogram of a "dog" <barks> for $5 & $6, mini-s-v2, 10 steps, guidance 2.5, seed 0. '
+        "Time across, 0 to 8 kHz upwards, the brighter the louder. One steady line."
+    )
+    assert repr(PICTURES["grid"]()).startswith("Seeds, 2 by 3; rows: a dog, rain; columns: seed 0, seed 1, seed 2.")
+    assert repr(PICTURES["curve"]()) == (
+        "Curves of CLAP cosine against num_inference_steps: mini-s, time. The knee is marked at 10."
+    )
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: plots.grid([]), "at least one"),
+        (lambda: plots.grid([[TONE], [TONE, TONE]]), r"not \[1, 2\]"),
+        (lambda: plots.strip([TONE], ["a", "b"]), "not 2 for 1"),
+    ],
+)
+def test_grids_say_what_is_wrong(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_film_strip_decodes_what_the_callback_caught(random_checkpoint):
+    from utils import generate, load_pipeline
+
+    pipe = load_pipeline(random_checkpoint)
+    caught = []
+    generate(
+        pipe,
+        "a dog",
+        num_inference_steps=3,
+        audio_length_in_s=0.64,
+        callback=lambda step, t, latents: caught.append(latents),
+    )
+    picture = plots.film_strip(pipe, caught, ["step 1", "step 2", "step 3"])
+    panels = [axes.images[0].get_array() for axes in picture.figure.axes if axes.images]
+    assert [panel.shape for panel in panels] == [(64, 64)] * 3
+    assert not np.array_equal(panels[0], panels[2])
+
+
+def test_a_notebook_gets_one_output_even_with_pyplot_inline():
+    notebook = nbformat.v4.new_notebook()
+    notebook.cells = [
+        nbformat.v4.new_code_cell(
+            "%matplotlib inline\nimport matplotlib.pyplot, numpy\nfrom utils import Clip, plots\n"
+            "plots.waveform(Clip(numpy.sin(numpy.arange(16000))))"
+        )
+    ]
+    NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
+    (output,) = notebook.cells[0].outputs
+    assert set(output.data) == {"text/plain", "text/html"}
+    assert output.data["text/plain"] == "Waveform of a sound: 1.00 s across."

@@ -1,0 +1,250 @@
+"""Every figure of the lessons: one style, colours that the colour-blind can tell apart, and words for who cannot see.
+
+Each function returns a `Picture`, which a notebook shows; nothing is drawn twice, and matplotlib's global settings stay
+as they are. Explained in lesson 01 (`notebooks/01_first_sound.ipynb`).
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from .clip import Clip, shorten
+from .features import FMAX, HOP_LENGTH, SAMPLE_RATE, log_mel
+from .measures import DB_PER_NEPER, Interval
+from .player import COLOURS, DB_RANGE
+
+if TYPE_CHECKING:
+    import torch
+    from diffusers import AudioLDMPipeline
+    from matplotlib.axes import Axes
+
+WIDTH = 8.6  # inches; at 100 dots an inch as wide as a notebook's output
+LINES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito 2008
+MARKERS = "osD^vPX"
+STYLE = {
+    "figure.dpi": 100,
+    "figure.constrained_layout.use": True,
+    "figure.facecolor": "white",
+    "font.size": 10,
+    "axes.titlesize": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "lines.linewidth": 1.8,
+    "lines.markersize": 5,
+    "legend.frameon": False,
+    "text.parse_math": False,  # a prompt may have dollars
+}
+KILOHERTZ = (500, 1000, 2000, 4000, 8000)  # marked on the frequency axis
+
+Sound = Clip | np.ndarray  # an array is a log-mel-spectrogram, (frames, 64), natural logarithm of the magnitude
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Picture:
+    """A matplotlib `figure`, and the words that stand for it, `alt`. Explained in lesson 01.
+
+    `picture.figure.savefig("name.svg")` keeps it in any format that matplotlib knows.
+    """
+
+    figure: Figure
+    alt: str
+
+    @property
+    def png(self) -> bytes:
+        """The figure as a PNG file, 860 pixels wide, in 256 colours, which halves it."""
+        from PIL import Image
+
+        drawn, small = io.BytesIO(), io.BytesIO()
+        with matplotlib.rc_context(STYLE):
+            self.figure.savefig(drawn, format="png")
+        Image.open(drawn).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
+        return small.getvalue()
+
+    def __repr__(self) -> str:
+        return self.alt
+
+    def _repr_html_(self) -> str:
+        data = base64.b64encode(self.png).decode()
+        return f'<img alt="{escape(self.alt)}" style="max-width:100%" src="data:image/png;base64,{data}">'
+
+
+def waveform(clip: Clip, alt: str = "") -> Picture:
+    """The samples against time in seconds, with full scale (1 and -1) marked; `alt` says what is to be seen.
+
+    Explained in lesson 01.
+    """
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, 2.2))
+        axes = figure.subplots()
+        # the loudest sample either way in each of 2000 slices: drawing more would not show more
+        slices = np.array_split(clip.waveform, min(2000, len(clip.waveform)))
+        times = np.linspace(0, clip.duration, len(slices))
+        axes.fill_between(times, [s.min() for s in slices], [s.max() for s in slices], color=LINES[0], linewidth=0.5)
+        for full_scale in (-1, 1):
+            axes.axhline(full_scale, color="grey", linestyle=":", linewidth=1)
+        limit = max(1.05, 1.05 * clip.peak)
+        axes.set(xlim=(0, clip.duration), ylim=(-limit, limit), xlabel="Time (s)", ylabel="Amplitude")
+    return Picture(figure, f"Waveform of {_name(clip)}: {clip.duration:.2f} s across. {alt}".strip())
+
+
+def spectrogram(clip: Clip, alt: str = "") -> Picture:
+    """The log-mel-spectrogram: time in s, frequency in kHz, level in dB as colour, the same colours in every figure.
+
+    Explained in lesson 01.
+    """
+    return grid([[clip]], alt=alt)
+
+
+def strip(sounds: Sequence[Sound], labels: Sequence[str], title: str = "", alt: str = "") -> Picture:
+    """Spectrograms in a row, for example one clip at several settings; see `grid`. Explained in lesson 03."""
+    return grid([sounds], column_labels=labels, title=title, alt=alt)
+
+
+def grid(
+    sounds: Sequence[Sequence[Sound]],
+    row_labels: Sequence[str] = (),
+    column_labels: Sequence[str] = (),
+    title: str = "",
+    alt: str = "",
+) -> Picture:
+    """Spectrograms in rows and columns on the same axes and the same colours.
+
+    Args:
+        sounds: rows of equally many clips, or log-mel-spectrograms of shape (frames, 64) in natural logarithm.
+        row_labels, column_labels: one for each, or none. title: over all. alt: a sentence on what is to be seen.
+
+    Explained in lesson 02.
+    """
+    rows, columns = len(sounds), len(sounds[0]) if len(sounds) else 0
+    if not columns or any(len(row) != columns for row in sounds):
+        raise ValueError(f"A grid needs rows of equally many sounds, at least one, not {[len(row) for row in sounds]}.")
+    for labels, count in ((row_labels, rows), (column_labels, columns)):
+        if len(labels) not in (0, count):
+            raise ValueError(f"A grid needs a label for each row and column, or none, not {len(labels)} for {count}.")
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, 0.7 + (2.2 if rows == 1 else 1.4) * rows))
+        panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+        for row, line in zip(panels, sounds, strict=True):
+            for axes, sound in zip(row, line, strict=True):
+                image = _draw(axes, sound)
+        for axes, label in zip(panels[:, 0], row_labels, strict=False):
+            axes.set_ylabel(textwrap.fill(label, 18) + "\n(kHz)")
+        for axes, label in zip(panels[0], column_labels, strict=False):
+            axes.set_title(textwrap.fill(label, max(8, 90 // columns)))
+        panels[0, 0].set_xlim(0, max(image.get_extent()[1] for axes in panels.flat for image in axes.images))
+        panels[0, 0].xaxis.set_major_locator(MaxNLocator(max(2, 9 // columns), steps=[1, 2, 5, 10]))
+        figure.suptitle(title)
+        figure.colorbar(image, ax=panels, label="Level (dB)", aspect=12 * rows + 8, pad=0.01)
+    return Picture(figure, _describe(sounds, row_labels, column_labels, title, alt))
+
+
+def film_strip(
+    pipe: AudioLDMPipeline, latents: Sequence[torch.Tensor], labels: Sequence[str], alt: str = ""
+) -> Picture:
+    """What the VAE makes of latents caught by the pipeline's callback: the sound as it comes out of the noise.
+
+    Each of `latents` has the shape (1, channels, frames, bands); as many `labels`. Explained in lesson 03.
+    """
+    import torch
+
+    with torch.inference_mode():
+        mels = [pipe.decode_latents(frame)[0, 0].float().cpu().numpy() for frame in latents]
+    return strip(mels, labels, "Latents, decoded", alt)
+
+
+def curve(
+    series: Mapping[str, tuple[Sequence[float], Sequence[float | Interval]]],
+    x_label: str,
+    y_label: str,
+    *,
+    second: Mapping[str, tuple[Sequence[float], Sequence[float]]] | None = None,
+    second_label: str = "",
+    knee: float | None = None,
+    log_x: bool = False,
+    alt: str = "",
+) -> Picture:
+    """Curves of a sweep: lines with intervals as bars, a second axis, and a mark where more hardly pays.
+
+    Args:
+        series: name -> (x, y); a y is a number, or an `Interval`, whose bar is drawn.
+        second: the same for the axis on the right, dashed; `second_label` names that axis and its unit.
+        knee: the x to mark. log_x: a logarithmic axis, marked at the x that occur. alt: what is to be seen.
+
+    Explained in lesson 03.
+    """
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, 3.6))
+        left = figure.subplots()
+        left.set(xlabel=x_label, ylabel=y_label, xscale="log" if log_x else "linear")
+        lines = [_line(left, i, name, *points) for i, (name, points) in enumerate(series.items())]
+        if second:
+            right = left.twinx()
+            right.spines.right.set_visible(True)
+            more = enumerate(second.items(), len(series))
+            lines += [_line(right, i, name, *points, linestyle="--") for i, (name, points) in more]
+            right.set_ylabel(f"{second_label} (dashed)")
+        if log_x:
+            ticks = sorted({float(x) for xs, _ in series.values() for x in xs})
+            left.set_xticks(ticks, [f"{x:g}" for x in ticks])
+            left.minorticks_off()
+        if knee is not None:
+            left.axvline(knee, color="grey", linestyle=":", linewidth=1.2)
+            left.annotate(f" knee: {knee:g}", (knee, 0.02), xycoords=("data", "axes fraction"), color="#444444")
+        left.legend(handles=lines)
+    words = f"Curves of {y_label} against {x_label}: {', '.join([*series, *(second or {})])}."
+    words += f" The knee is marked at {knee:g}." if knee is not None else ""
+    return Picture(figure, f"{words} {alt}".strip())
+
+
+def _line(axes: Axes, index: int, name: str, x: Sequence[float], y: Sequence, linestyle: str = "-"):
+    mean = [v.mean if isinstance(v, Interval) else v for v in y]
+    bars = [(v.mean - v.low, v.high - v.mean) if isinstance(v, Interval) else (0, 0) for v in y]
+    colour, marker = LINES[index % len(LINES)], MARKERS[index % len(MARKERS)]
+    axes.errorbar(x, mean, np.transpose(bars), color=colour, linestyle="", capsize=3, linewidth=1.2)
+    return axes.plot(x, mean, color=colour, marker=marker, linestyle=linestyle, label=name)[0]
+
+
+def _draw(axes: Axes, sound: Sound):
+    from librosa import hz_to_mel
+
+    mel = log_mel(sound.waveform) if isinstance(sound, Clip) else np.asarray(sound)
+    low, high = DB_RANGE
+    image = axes.imshow(
+        DB_PER_NEPER * mel.T,
+        extent=(0, len(mel) * HOP_LENGTH / SAMPLE_RATE, 0, 1),  # a row a mel band, so the height is in mel
+        origin="lower",
+        aspect="auto",
+        interpolation="nearest",
+        cmap=matplotlib.colormaps["magma"].resampled(COLOURS),
+        vmin=low,
+        vmax=high,
+    )
+    axes.set_yticks(hz_to_mel(KILOHERTZ) / hz_to_mel(FMAX), [f"{f / 1000:g}" for f in KILOHERTZ])
+    axes.set(xlabel="Time (s)", ylabel="Frequency (kHz)")
+    axes.label_outer()
+    return image
+
+
+def _describe(sounds, row_labels: Sequence[str], column_labels: Sequence[str], title: str, alt: str) -> str:
+    if len(sounds) == len(sounds[0]) == 1 and isinstance(sounds[0][0], Clip):
+        what = f"Log-mel-spectrogram of {_name(sounds[0][0])}"
+    else:
+        what = f"{title or 'Log-mel-spectrograms'}, {len(sounds)} by {len(sounds[0])}"
+        what += f"; rows: {', '.join(row_labels)}" if row_labels else ""
+        what += f"; columns: {', '.join(column_labels)}" if column_labels else ""
+    return f"{what}. Time across, 0 to 8 kHz upwards, the brighter the louder. {alt}".strip()
+
+
+def _name(clip: Clip) -> str:
+    return ", ".join(filter(None, [shorten(clip.settings.get("prompt", "")), clip.facts])) or "a sound"
