@@ -23,7 +23,8 @@ def fetch_project():
     for command in (["init"], ["fetch", "--depth=1", address, REF], ["checkout", "--force", "FETCH_HEAD"]):
         done = subprocess.run(["git", *command], cwd=part, capture_output=True, text=True)
         if done.returncode:
-            raise RuntimeError(f"The project could not be fetched from {address}: {done.stderr.strip()[-200:]}")
+            reason = done.stderr.strip().split("\n")[0]
+            raise RuntimeError(f"The project could not be fetched from {address}: {reason}")
     return part.rename(FOLDER).resolve()
 
 

@@ -63,7 +63,7 @@ def prepare() -> None:
         if requirement.name in KEEP:
             raise RuntimeError(f"The lessons need {requirement} and never install it: see README.md for how to.")
     if missing:
-        in_use = [requirement.name for requirement in missing if requirement.name in sys.modules]
+        in_use = [requirement.name for requirement in missing if requirement.name.replace("-", "_") in sys.modules]
         _install(missing)
         if still := _missing():
             raise RuntimeError(f"pip reported success, but {', '.join(map(str, still))} is still not to be found.")
