@@ -15,7 +15,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable
-from contextlib import suppress
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -117,7 +117,7 @@ class Take:
             f"pipe.scheduler = {scheduler}.from_config(pipe.scheduler.config)\n"
             f"clip = generate(\n    pipe,\n    {prompt!r},\n"
             + "".join(f"    {key}={value!r},\n" for key, value in settings.items())
-            + f")\nclip.save({self.name + '.wav'!r})\n"
+            + f")\nclip.save({f'outputs/{self.name}.wav'!r})\n"
         )
 
     def save(self, folder: str | Path) -> Path:
@@ -179,7 +179,7 @@ class Studio:
             self.message = ""
             self._made = 0  # takes so far, also those that left the history
             self._rows: dict[int, widgets.Box] = {}  # by the take's number
-            self._lock = threading.Lock()  # one job at a time
+            self._jobs = ThreadPoolExecutor(1)  # a thread of its own, so that the panel answers meanwhile
             self._cancelled = threading.Event()
             self._loaded, self._pipe = None, None
             self._costs: dict[str, CostModel] = {}  # by checkpoint
@@ -187,8 +187,8 @@ class Studio:
             _studios[name] = self
             checkpoint = checkpoint or "auto"
         if checkpoint:
-            with suppress(Exception):  # it was said in the studio
-                self._run(self._load, str(checkpoint))
+            self._start(self._load, str(checkpoint))
+            self.wait()
 
     # ---- what a reader calls
 
@@ -214,9 +214,18 @@ class Studio:
             control.value = "" if value is None else value
 
     def generate(self, **settings) -> Take:
-        """Make a take as the button does, and wait for it. Raises what goes wrong."""
+        """Make a take and wait for it; raises what goes wrong. Interrupting the kernel cancels it."""
         self.set(**settings)
-        return self._run(self._make, self.settings)
+        try:
+            return self._start(self._make, self.settings).result()
+        except KeyboardInterrupt:
+            self.cancel()
+            raise
+
+    def start(self) -> None:
+        """Make a take as the button does: in the background, and what goes wrong is said in `message`."""
+        if not self._go.disabled:  # else it was pressed twice
+            self._start(self._make, self.settings)
 
     def cancel(self) -> None:
         """Stop what is being made at its next step."""
@@ -225,8 +234,7 @@ class Studio:
 
     def wait(self) -> None:
         """Return when nothing is being made."""
-        with self._lock:
-            pass
+        self._jobs.submit(bool).result()
 
     def expected_seconds(self, **settings) -> float | None:
         """How long a take will last, with what the panel says or other settings; None if nothing was measured."""
@@ -255,33 +263,27 @@ class Studio:
             "text/html": f"<p>The studio's widgets need a running kernel. They say:</p><table>{rows}</table>",
         }
 
-    # ---- jobs: one at a time, in a thread when a button started it
+    # ---- jobs, done one after the other in the studio's thread
+
+    def _start(self, job: Callable, *arguments) -> Future:
+        self._go.disabled, self._stop.disabled = True, False
+        return self._jobs.submit(self._run, job, *arguments)
 
     def _run(self, job: Callable, *arguments):
-        """Do a job while the panel shows that it is busy; what goes wrong is said in the studio, and raised."""
-        with self._lock:
-            self._cancelled.clear()
-            self._go.disabled, self._stop.disabled = True, False
-            try:
-                return job(*arguments)
-            except Cancelled:
-                self._say("Cancelled.")
-                raise
-            except Exception as error:
-                self._say(str(error) or type(error).__name__, is_error=True)
-                raise
-            finally:
-                self._go.disabled, self._stop.disabled = False, True
-                self._progress.value = 0
-                self._show_expected()
-
-    def _start(self, job: Callable, *arguments) -> None:
-        def quietly() -> None:
-            with suppress(Exception):  # it was said in the studio
-                self._run(job, *arguments)
-
-        self._go.disabled = True  # so that a second press finds it dead
-        threading.Thread(target=quietly, daemon=True).start()
+        """Do a job; what goes wrong is said in the studio, and raised."""
+        self._cancelled.clear()
+        try:
+            return job(*arguments)
+        except Cancelled:
+            self._say("Cancelled.")
+            raise
+        except Exception as error:
+            self._say(str(error) or type(error).__name__, is_error=True)
+            raise
+        finally:
+            self._go.disabled, self._stop.disabled = False, True
+            self._progress.value = 0
+            self._show_expected()
 
     def _load(self, checkpoint: str) -> None:
         """Have this checkpoint, and no other, in memory; time it if it is new."""
@@ -366,7 +368,7 @@ class Studio:
         self._go = widgets.Button(description="Generate", icon="play", button_style="primary")
         self._stop = widgets.Button(description="Cancel", icon="stop", disabled=True)
         dice = widgets.Button(description="🎲", tooltip="another seed", layout=widgets.Layout(width="44px"))
-        self._go.on_click(lambda button: self._start(self._make, self.settings))
+        self._go.on_click(lambda button: self.start())
         self._stop.on_click(lambda button: self.cancel())
         dice.on_click(lambda button: self.set(seed=random.randrange(10_000)))
         self._progress = widgets.IntProgress(0, 0, 10, layout=widgets.Layout(flex=COLUMN, width="auto"))
