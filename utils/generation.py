@@ -9,6 +9,7 @@ import gc
 import math
 import re
 import reprlib
+import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -84,13 +85,10 @@ def generate(
     Explained in lesson 01.
     """
     prompts = [prompt] if isinstance(prompt, str) else _checked_prompts(prompt)
-    if negative_prompt is None or isinstance(negative_prompt, str):
-        negatives = [negative_prompt] * len(prompts)
-    elif len(negative_prompt) == len(prompts):
-        negatives = list(negative_prompt)
-    else:
+    negatives = negative_prompt if isinstance(negative_prompt, (list, tuple)) else [negative_prompt] * len(prompts)
+    if len(negatives) != len(prompts):
         raise ValueError(
-            f"negative_prompt has {len(negative_prompt)} entries for {len(prompts)} prompts: "
+            f"negative_prompt has {len(negatives)} entries for {len(prompts)} prompts: "
             "give one for each, or one string for all."
         )
     count = _whole("num_waveforms_per_prompt", num_waveforms_per_prompt, 1, MAX_BATCH)
@@ -135,7 +133,7 @@ def generate_batch(
     samples = round(length * rate)
     guided = guidance > 1
     if not guided and any(request.negative_prompt for request in requests):
-        warnings.warn(f"negative_prompt is ignored: guidance_scale {guidance:g} is not over 1.", stacklevel=3)
+        _warn(f"negative_prompt is ignored: guidance_scale {guidance:g} is not over 1.")
 
     start = time.perf_counter()
     frames = math.ceil(samples / frame)
@@ -171,7 +169,6 @@ def generate_batch(
     return clips
 
 
-@torch.no_grad()
 def encode_prompt(pipe: AudioLDMPipeline, prompt: str) -> torch.Tensor:
     """The pipeline's embedding of a prompt on the CPU, shape (1, projection width), unit norm; kept for next time.
 
@@ -185,10 +182,7 @@ def encode_prompt(pipe: AudioLDMPipeline, prompt: str) -> torch.Tensor:
     ids = pipe.tokenizer(prompt, verbose=False).input_ids
     if len(ids) > limit:
         cut = pipe.tokenizer.decode(ids[limit - 1 : -1]).strip()
-        warnings.warn(
-            f"The prompt has {len(ids)} tokens, the text encoder takes {limit}: it does not see '{shorten(cut, 80)}'.",
-            stacklevel=4,
-        )
+        _warn(f"The prompt has {len(ids)} tokens, the text encoder takes {limit}: it does not see '{shorten(cut)}'.")
         ids = ids[: limit - 1] + ids[-1:]
     cache = _encodings.setdefault(encoder, {})
     key = (tuple(ids), encoder.dtype)
@@ -196,7 +190,8 @@ def encode_prompt(pipe: AudioLDMPipeline, prompt: str) -> torch.Tensor:
         if len(cache) >= CACHED_PROMPTS:
             cache.pop(next(iter(cache)))  # the oldest
         tokens = torch.tensor([ids], device=pipe._execution_device)
-        embedding = encoder(tokens, attention_mask=torch.ones_like(tokens)).text_embeds
+        with torch.no_grad():
+            embedding = encoder(tokens, attention_mask=torch.ones_like(tokens)).text_embeds
         cache[key] = torch.nn.functional.normalize(embedding, dim=-1).cpu()
     return cache[key]
 
@@ -287,5 +282,13 @@ def _checked_audio(audio: np.ndarray, settings: dict) -> np.ndarray:
         hint = "" if settings["dtype"] == "float32" else f": {settings['dtype']} overflowed, try dtype float32"
         raise RuntimeError(f"The model's output for {what} is not a sound (NaN or infinite samples){hint}.")
     if (peak := np.abs(audio).max()) < SILENCE:
-        warnings.warn(f"The clip for {what} is silent (peak {peak:.1g}): try another seed or prompt.", stacklevel=4)
+        _warn(f"The clip for {what} is silent (peak {peak:.1g}): try another seed or prompt.")
     return audio
+
+
+def _warn(message: str) -> None:
+    """Warn, and name the line that called this module."""
+    level, frame = 1, sys._getframe()
+    while frame and frame.f_code.co_filename == __file__:
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, stacklevel=level)

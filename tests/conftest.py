@@ -1,0 +1,45 @@
+"""What the tests share: a mini checkpoint of random weights, made in seconds, so that none depends on trained ones."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", str(min(4, os.cpu_count() or 1)))  # more threads slow so small a model down
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+import pytest
+
+CAPTIONS = [
+    "A dog barking in the rain, high quality.",
+    "Techno music with a strong, upbeat tempo and high melodic riffs",
+    "A siren, low quality; a clear bell at a slow tempo.",
+]
+
+
+@pytest.fixture(scope="session")
+def random_checkpoint(tmp_path_factory) -> Path:
+    """The folder of a `mini-s-v2` with random weights; AUDIOLDM_MINI_FOLDER may name the folder that holds it."""
+    import torch
+
+    from mini import parts, tokens
+
+    files = tmp_path_factory.mktemp("tokenizer")
+    tokens.train_tokenizer(CAPTIONS, files, vocab_size=300)
+    vocab_size = len(tokens.load_tokenizer(files))
+    folder = tmp_path_factory.mktemp("minis") / "mini-s-v2"
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        clap, vae, unet = parts.make_clap(vocab_size), parts.make_vae(), parts.make_unet(parts.UNET_WIDTH["mini-s-v2"])
+    text_encoder = parts.text_tower(clap)
+    parts.save_checkpoint(folder, tokenizer_files=files, text_encoder=text_encoder, vae=vae, unet=unet)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def pipe(random_checkpoint):
+    """That checkpoint, loaded; a test that changes it puts it back."""
+    from utils import load_pipeline
+
+    return load_pipeline(random_checkpoint)
