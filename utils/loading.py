@@ -7,32 +7,36 @@ import errno
 import hashlib
 import json
 import logging
+import mmap
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from .checkpoints import CHECKPOINTS
+from .checkpoints import BY_HUB_ID, CHECKPOINTS
 
 if TYPE_CHECKING:
     import torch
     from diffusers import AudioLDMPipeline
-    from huggingface_hub.hf_api import ModelInfo, RepoSibling
+    from huggingface_hub.hf_api import ModelInfo
 
-AUTO_ON_GPU, AUTO_ELSEWHERE = "audioldm-s-full-v2", "mini-s-v2"
-LOOK_SECONDS, ANSWER_SECONDS = 5, 10  # `auto` looks for the Hub this long; an explicit name waits longer
+ON_GPU, ELSEWHERE = "audioldm-s-full-v2", "mini-s-v2"  # what "auto" stands for
+LOOK_SECONDS, ANSWER_SECONDS = 4, 10  # how long "auto" looks for the Hub, and how long an explicit name waits for it
 PROBE = "Techno music with a strong, upbeat tempo and high melodic riffs"  # the model card's prompt
 MODELS = ("text_encoder", "unet", "vae", "vocoder")
-HARMLESS = {  # logger -> what it says on every load of an AudioLDM, though nothing is wrong
+HARMLESS = {  # logger -> what it says when an AudioLDM is loaded, though nothing is wrong
     "diffusers.pipelines.pipeline_utils": ("has been deprecated and will not receive", "Expected types for vocoder"),
+    "diffusers.models.modeling_utils": ("Defaulting to unsafe serialization",),  # pickled, but read weights-only
     "transformers.configuration_utils": ("model of type `hifigan`", "model of type hifigan"),
 }
-_names: WeakKeyDictionary = WeakKeyDictionary()
+_names: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
 
 
 class LoadingError(OSError):
@@ -64,15 +68,11 @@ def load_pipeline(
     Raises ValueError for a bad argument, and LoadingError, in one sentence, where the checkpoint cannot be had.
     Explained in lesson 01.
     """
-    asked = os.fspath(name)
     device = _device(device)
-    why = ""
-    if asked == "auto":
-        asked, why = _choose(device)
     dtype = _dtype(dtype, device)
+    asked, why = _choose(device) if name == "auto" else (os.fspath(name), "")
     label, folder = _find(asked)
-    _check_kind(folder, str(folder))
-    _check_names(_names_in(folder), str(folder))
+    _check_files(_names_in(folder), str(folder))
     pipe = _load(folder, label, dtype, original_attention_heads)
     _place(pipe, label, device, offload)
     if vae_slicing:
@@ -85,18 +85,17 @@ def load_pipeline(
 
 def checkpoint_name(pipe: AudioLDMPipeline) -> str:
     """The name of a pipeline's checkpoint, for labels: "mini-s-v2", "audioldm-s-full", a Hub id or a folder's name."""
-    if pipe in _names:
-        return _names[pipe]
-    source = str(pipe.config.get("_name_or_path") or "unknown checkpoint")
-    known = (checkpoint.name for checkpoint in CHECKPOINTS.values() if checkpoint.hub_id == source)
-    return next(known, Path(source).name if Path(source).is_dir() else source)
+    source = _names.get(pipe) or str(pipe.config.get("_name_or_path") or "unknown checkpoint")
+    if source in BY_HUB_ID:
+        return BY_HUB_ID[source].name
+    return Path(source).name if Path(source).is_dir() else source
 
 
 def original_heads(channels: tuple[int, ...]) -> list[int]:
     """Attention heads per level of the original AudioLDM's UNet with these `block_out_channels`.
 
     Its heads are 32 channels wide, in the largest (dim 256) 64. Source: the original's configuration files.
-    Explained in lesson 04.
+    Raises ValueError for other UNets. Explained in lesson 04.
     """
     width = {128: 32, 192: 32, 256: 64}.get(channels[0])
     if width is None:
@@ -112,40 +111,37 @@ def original_heads(channels: tuple[int, ...]) -> list[int]:
 
 def _choose(device: str) -> tuple[str, str]:
     """What "auto" stands for, and why."""
-    wish = os.environ.get("AUDIOLDM_CHECKPOINT", "auto")
+    wish = os.environ.get("AUDIOLDM_CHECKPOINT", "")
     if wish not in ("", "auto"):
         return wish, "AUDIOLDM_CHECKPOINT asks for it"
-    if device != "cuda":
-        return AUTO_ELSEWHERE, "there is no CUDA device"
-    checkpoint = CHECKPOINTS[AUTO_ON_GPU]
-    if _cached(checkpoint.hub_id, checkpoint.revision):
-        return AUTO_ON_GPU, "there is CUDA, and the checkpoint is on this machine"
+    if not device.startswith("cuda"):
+        return ELSEWHERE, "there is no CUDA device" if device == "cpu" else f"the device is {device}"
+    real = CHECKPOINTS[ON_GPU]
+    if _cached(real.hub_id, real.revision):
+        return ON_GPU, "there is CUDA, and the checkpoint is on this machine"
     try:
-        _look(checkpoint.hub_id, checkpoint.revision, LOOK_SECONDS)
+        _look(real.hub_id, real.revision, LOOK_SECONDS)
     except Exception:  # whatever it is: without the Hub there is still the mini
-        return AUTO_ELSEWHERE, "there is CUDA, but the Hugging Face Hub cannot be reached"
-    return AUTO_ON_GPU, "there is CUDA, and the Hugging Face Hub answers"
+        return ELSEWHERE, "there is CUDA, but the Hugging Face Hub cannot be reached"
+    return ON_GPU, "there is CUDA, and the Hugging Face Hub answers"
 
 
 def _find(asked: str) -> tuple[str, Path]:
     """Label and folder of an explicit name, downloaded if need be."""
-    by_hub_id = {checkpoint.hub_id: checkpoint for checkpoint in CHECKPOINTS.values() if checkpoint.hub_id}
-    checkpoint = CHECKPOINTS.get(asked) or by_hub_id.get(asked)
-    if checkpoint and checkpoint.is_mini:
-        if not checkpoint.folder.is_dir():
-            raise LoadingError(
-                f"{asked} is not in {checkpoint.folder.parent}: clone the whole project, or let "
-                "AUDIOLDM_MINI_FOLDER name the folder that holds the mini checkpoints."
-            )
-        return asked, checkpoint.folder
-    if checkpoint:
+    checkpoint = CHECKPOINTS.get(asked) or BY_HUB_ID.get(asked)
+    if checkpoint and checkpoint.hub_id:
         return checkpoint.name, _from_hub(checkpoint.hub_id, checkpoint.revision, checkpoint.name)
-    folder = Path(asked).expanduser()
+    folder = checkpoint.folder if checkpoint else Path(asked).expanduser()
     if folder.is_dir():
-        return folder.resolve().name, folder
+        return checkpoint.name if checkpoint else folder.resolve().name, folder
+    if checkpoint:
+        raise LoadingError(
+            f"{asked} is not in {folder.parent}: clone the whole project, or let AUDIOLDM_MINI_FOLDER name the folder "
+            "that holds the minis."
+        )
     if re.fullmatch(r"\w[\w.-]*/[\w.-]+", asked):
         return asked, _from_hub(asked, None, asked)
-    near = difflib.get_close_matches(asked, [*CHECKPOINTS, *by_hub_id], n=3, cutoff=0.5)
+    near = difflib.get_close_matches(asked, [*CHECKPOINTS, *BY_HUB_ID], n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}?" if near else f"the names are {', '.join(CHECKPOINTS)}."
     raise ValueError(f"There is no checkpoint or folder {asked!r}: {hint}")
 
@@ -153,13 +149,11 @@ def _find(asked: str) -> tuple[str, Path]:
 def _device(device: str | None) -> str:
     import torch
 
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    device = device or next(kind for kind, is_there in there.items() if is_there)
-    kind = str(device).split(":")[0]
-    if not there.get(kind):
-        here = ", ".join(kind for kind, is_there in there.items() if is_there)
-        raise ValueError(f"device={str(device)!r} is not there: this machine has {here}.")
-    return str(device)
+    here = [kind for kind in ("cuda", "mps") if getattr(torch, kind).is_available()] + ["cpu"]
+    device = str(device or here[0])
+    if device.split(":")[0] not in here:
+        raise ValueError(f"device={device!r} is not there: this machine has {', '.join(here)}.")
+    return device
 
 
 def _dtype(dtype: str | torch.dtype | None, device: str) -> torch.dtype:
@@ -172,65 +166,45 @@ def _dtype(dtype: str | torch.dtype | None, device: str) -> torch.dtype:
     if name == "float16" and device == "cpu":
         raise ValueError("dtype='float16' is for GPUs: on a CPU use float32, or bfloat16 (inexact).")
     if name == "bfloat16" and on_cuda and torch.cuda.get_device_capability(device)[0] < 8:
-        raise ValueError("dtype='bfloat16' needs a GPU of 2020 or later (Ampere): on this one use float16.")
+        raise ValueError("dtype='bfloat16' needs a GPU of the Ampere generation (2020) or later: here use float16.")
     return getattr(torch, name)
 
 
 # ---- from folder to pipeline
 
 
-def _check_kind(folder: Path, source: str) -> None:
-    """Raise LoadingError unless the folder's model_index.json is that of an AudioLDM pipeline."""
-    try:
-        kind = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))["_class_name"]
-    except FileNotFoundError as error:
-        raise LoadingError(f"{source} is not a diffusers pipeline: it has no model_index.json.") from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise LoadingError(f"The model_index.json of {source} cannot be read: {_first_line(error)}") from error
-    if kind != "AudioLDMPipeline":
-        raise LoadingError(f"{source} is a {kind}, not an AudioLDMPipeline.")
-
-
-def _check_names(names: set[str], source: str) -> None:
+def _check_files(names: set[str], source: str) -> None:
     """Raise LoadingError unless these files make a complete pipeline that this torch can load safely."""
     import torch
 
     missing = _missing(names)
     if missing:
-        raise LoadingError(f"{source} is incomplete: it lacks {', '.join(missing)}; copy or download it again.")
+        raise LoadingError(f"{source} is no complete AudioLDM: it lacks {', '.join(missing)}; copy or load it again.")
     pickled = any(name.endswith(".bin") for model in MODELS for name in _weights(names, model))
     if pickled and _release(torch.__version__) < (2, 6):
         raise LoadingError(
             f"{source} holds pickled weights (.bin), which only torch 2.6 or later reads safely, and this is "
-            f"{torch.__version__}: update torch, or take {AUTO_ON_GPU}, which has safetensors."
+            f"{torch.__version__}: update torch, or take {ON_GPU}, which has safetensors."
         )
 
 
 def _names_in(folder: Path) -> set[str]:
-    return {path.relative_to(folder).as_posix() for path in folder.glob("*/*") if path.is_file()}
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+def _missing(names: set[str]) -> list[str]:
+    """What a complete pipeline has and these files lack."""
+    needed = ["model_index.json", "scheduler/scheduler_config.json", *(f"{model}/config.json" for model in MODELS)]
+    if "tokenizer/tokenizer.json" not in names:
+        needed += ["tokenizer/vocab.json", "tokenizer/merges.txt"]
+    lacking = [name for name in needed if name not in names]
+    return lacking + [f"the weights of {model}" for model in MODELS if not _weights(names, model)]
 
 
 def _weights(names: set[str], part: str) -> list[str]:
     """A part's weight files: safetensors where there are any, else pickled ones; never the half-precision copies."""
     own = [name for name in names if name.startswith(f"{part}/") and ".fp16." not in name]
     return [n for n in own if n.endswith(".safetensors")] or [n for n in own if n.endswith(".bin")]
-
-
-def _wanted(names: set[str]) -> list[str]:
-    """The files that loading needs, of all that a repository has."""
-    texts = [
-        n for n in names if n.split("/")[0] in (*MODELS, "scheduler", "tokenizer") and n.endswith((".json", ".txt"))
-    ]
-    return sorted(["model_index.json", *texts, *(name for model in MODELS for name in _weights(names, model))])
-
-
-def _missing(names: set[str]) -> list[str]:
-    """What a complete pipeline has and these files lack."""
-    needed = ["scheduler/scheduler_config.json", *(f"{model}/config.json" for model in MODELS)]
-    if "tokenizer/tokenizer.json" not in names:
-        needed += ["tokenizer/vocab.json", "tokenizer/merges.txt"]
-    lacking = [name for name in needed if name not in names]
-    return lacking + [f"the weights of {model}" for model in MODELS if not _weights(names, model)]
 
 
 def _release(version: str) -> tuple[int, ...]:
@@ -240,57 +214,72 @@ def _release(version: str) -> tuple[int, ...]:
 def _load(folder: Path, label: str, dtype: torch.dtype, original: bool) -> AudioLDMPipeline:
     import diffusers
 
-    from . import vocoder  # noqa: F401  (diffusers only takes a mini's vocoder from a module that is already there)
+    from . import vocoder  # noqa: F401  (diffusers takes a mini's vocoder only from a module that is already there)
 
     options: dict[str, Any] = {"dtype" if _release(diffusers.__version__) >= (0, 40) else "torch_dtype": dtype}
-    settings = json.loads((folder / "unet" / "config.json").read_text(encoding="utf-8")) if original else {}
-    heads = {"attention_head_dim": original_heads(settings["block_out_channels"])} if original else {}
-    try:
-        with _quiet():
-            unet = diffusers.UNet2DConditionModel.from_pretrained
-            parts = {"unet": unet(folder / "unet", **heads, **options)} if heads else {}
-            pipe = diffusers.AudioLDMPipeline.from_pretrained(folder, **parts, **options)
-    except Exception as error:  # whatever it is, the files are at fault: they were complete a moment ago
-        raise LoadingError(f"{label} cannot be read from {folder}: {_first_line(error)}") from error
+    with _reading(folder, label):
+        kind = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))["_class_name"]
+        channels = json.loads((folder / "unet" / "config.json").read_text(encoding="utf-8"))["block_out_channels"]
+    if kind != "AudioLDMPipeline":
+        raise LoadingError(f"{label} is not an AudioLDM: its model_index.json asks for {kind}.")
+    heads = {"attention_head_dim": original_heads(channels)} if original else {}
+    with _reading(folder, label), _quiet():
+        unet = diffusers.UNet2DConditionModel.from_pretrained
+        parts = {"unet": unet(folder / "unet", **heads, **options)} if heads else {}
+        pipe = diffusers.AudioLDMPipeline.from_pretrained(folder, **parts, **options)
+        _prove_tokenizer(pipe, folder / "tokenizer", label)
     if pipe.unet.dtype != dtype:
         raise LoadingError(f"{label} was asked for in {dtype} and came in {pipe.unet.dtype}.")
-    _prove_tokenizer(pipe, folder / "tokenizer", label)
     return pipe
+
+
+@contextmanager
+def _reading(folder: Path, label: str) -> Iterator[None]:
+    """Whatever goes wrong here, the files are at fault."""
+    try:
+        yield
+    except LoadingError:
+        raise
+    except Exception as error:
+        raise LoadingError(f"{label} cannot be read from {folder}: {_first_line(error)}") from error
 
 
 def _prove_tokenizer(pipe: AudioLDMPipeline, folder: Path, label: str) -> None:
     """Split a known prompt with the pipeline's tokenizer and by the checkpoint's own rules; repair what differs.
 
-    transformers 5.0 to 5.16 read some RobertaTokenizerFast without its merges, and every prompt falls into letters.
+    transformers 5.0 to 5.16 load a RobertaTokenizerFast whose tokenizer.json does not name its model without its
+    merges, and every prompt falls into letters.
     """
-    right = _split_by_the_files(folder, PROBE)
-    count = len(pipe.tokenizer(PROBE).input_ids)
-    if pipe.tokenizer(PROBE).input_ids == right:
-        return
-    from transformers import RobertaTokenizer
+    from tokenizers import ByteLevelBPETokenizer
+    from transformers import RobertaTokenizer, __version__
 
-    pipe.register_modules(tokenizer=RobertaTokenizer.from_pretrained(folder))
+    vocab, merges = _read_tokenizer(folder)
+    pairs = [tuple(merge.split(" ")) for merge in merges]
+    right = [vocab["<s>"], *ByteLevelBPETokenizer(vocab, pairs).encode(PROBE).ids, vocab["</s>"]]
+    found = pipe.tokenizer(PROBE).input_ids
+    if found == right:
+        return
+    with TemporaryDirectory() as copy:  # without tokenizer.json: every version then builds it from these two
+        (Path(copy) / "vocab.json").write_text(json.dumps(vocab), encoding="utf-8")
+        (Path(copy) / "merges.txt").write_text("\n".join(["#version: 0.2", *merges, ""]), encoding="utf-8")
+        shutil.copy(folder / "tokenizer_config.json", copy)
+        pipe.register_modules(tokenizer=RobertaTokenizer.from_pretrained(copy))
     if pipe.tokenizer(PROBE).input_ids != right:
         raise LoadingError(f"The tokenizer of {label} splits prompts wrongly: update transformers to 5.17 or later.")
     print(
-        f"{label}: repaired the tokenizer, which this transformers version loads without its merges "
-        f"(the test prompt fell into {count} pieces instead of {len(right)})."
+        f"{label}: transformers {__version__} loads its tokenizer without the merges (a test prompt falls into "
+        f"{len(found)} tokens instead of {len(right)}); repaired."
     )
 
 
-def _split_by_the_files(folder: Path, prompt: str) -> list[int]:
-    """A prompt's tokens by byte-level BPE, straight from the vocabulary and the merges."""
-    from tokenizers import ByteLevelBPETokenizer
-
-    if (folder / "merges.txt").exists():
-        vocab = json.loads((folder / "vocab.json").read_text(encoding="utf-8"))
-        lines = (folder / "merges.txt").read_text(encoding="utf-8").splitlines()
+def _read_tokenizer(folder: Path) -> tuple[dict[str, int], list[str]]:
+    """Vocabulary and merges of a byte-level BPE, from its two files or from tokenizer.json."""
+    if (folder / "vocab.json").exists() and (folder / "merges.txt").exists():
+        lines = (folder / "merges.txt").read_text(encoding="utf-8").split("\n")
         merges = [line for line in lines if line and not line.startswith("#version")]
-    else:
-        model = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))["model"]
-        vocab, merges = model["vocab"], model["merges"]
-    pairs = [tuple(merge.split(" ")) if isinstance(merge, str) else tuple(merge) for merge in merges]
-    return [vocab["<s>"], *ByteLevelBPETokenizer(vocab, pairs).encode(prompt).ids, vocab["</s>"]]
+        return json.loads((folder / "vocab.json").read_text(encoding="utf-8")), merges
+    model = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))["model"]
+    return model["vocab"], [merge if isinstance(merge, str) else " ".join(merge) for merge in model["merges"]]
 
 
 def _place(pipe: AudioLDMPipeline, label: str, device: str, offload: bool) -> None:
@@ -306,7 +295,7 @@ def _place(pipe: AudioLDMPipeline, label: str, device: str, offload: bool) -> No
         torch.cuda.empty_cache()
         raise LoadingError(
             f"{label} does not fit into the memory of {device}: pass offload=True, take a smaller checkpoint, "
-            "or restart what else holds the GPU."
+            "or end what else uses the GPU."
         ) from error
 
 
@@ -342,23 +331,28 @@ def _first_line(error: BaseException) -> str:
 
 def _from_hub(hub_id: str, revision: str | None, label: str) -> Path:
     """The folder of a checkpoint in the Hub's cache, downloaded and checked where it is not there yet."""
-    from huggingface_hub import hf_hub_download, snapshot_download
+    from huggingface_hub import snapshot_download
 
-    cached = _cached(hub_id, revision)
-    if cached:
+    if cached := _cached(hub_id, revision):
         return cached
     try:
         info = _look(hub_id, revision, ANSWER_SECONDS)
-        sizes = {file.rfilename: file for file in info.siblings}
-        index = hf_hub_download(hub_id, "model_index.json", revision=info.sha)
-        _check_kind(Path(index).parent, hub_id)
-        _check_names(set(sizes), hub_id)
-        files = [sizes[name] for name in _wanted(set(sizes))]
-        licence = next((tag[8:] for tag in info.tags or [] if tag.startswith("license:")), "see its page")
-        known = next((c.licence for c in CHECKPOINTS.values() if c.hub_id == hub_id), licence)
-        print(f"{label}: downloading {_size(files)} from the Hugging Face Hub (licence {known}).")
-        folder = Path(snapshot_download(hub_id, revision=info.sha, allow_patterns=[file.rfilename for file in files]))
-        _verify(folder, files)
+        files = {file.rfilename: file for file in info.siblings}
+        _check_files(set(files), hub_id)
+        texts = [n for n in files if n.endswith((".json", ".txt")) and n.split("/")[0] in (*MODELS, "tokenizer")]
+        wanted = ["model_index.json", "scheduler/scheduler_config.json", *texts]
+        wanted += [name for model in MODELS for name in _weights(set(files), model)]
+        megabytes = sum(files[name].size or 0 for name in wanted) / 1e6
+        licence = BY_HUB_ID[hub_id].licence if hub_id in BY_HUB_ID else "see its page"
+        print(f"{label}: downloading {megabytes:,.0f} MB from the Hugging Face Hub (licence: {licence}).")
+        folder = Path(snapshot_download(hub_id, revision=info.sha, allow_patterns=wanted))
+        damaged = [folder / n for n in wanted if files[n].lfs and _sha256(folder / n) != files[n].lfs.sha256]
+        for path in damaged:
+            path.resolve().unlink()
+            path.unlink(missing_ok=True)  # the link to it
+        if damaged:
+            names = ", ".join(path.relative_to(folder).as_posix() for path in damaged)
+            raise LoadingError(f"{names} of {label} came damaged (wrong checksum), and is removed: load it again.")
     except LoadingError:
         raise
     except Exception as error:
@@ -392,60 +386,43 @@ def _look(hub_id: str, revision: str | None, seconds: float) -> ModelInfo:
     return answer.result(seconds + 1)
 
 
-def _size(files: list[RepoSibling]) -> str:
-    total = sum(file.size or 0 for file in files)
-    return f"{total / 1e9:.1f} GB" if total >= 1e8 else f"{total / 1e6:.1f} MB"
-
-
-def _verify(folder: Path, files: list[RepoSibling]) -> None:
-    """Compare sizes and checksums with what the Hub promised; what is damaged is removed."""
-    for file in files:
-        path = folder / file.rfilename
-        right = file.size in (None, path.stat().st_size)
-        if right and file.lfs:
-            digest = hashlib.sha256()
-            with path.open("rb") as content:
-                while block := content.read(1 << 20):
-                    digest.update(block)
-            right = digest.hexdigest() == file.lfs.sha256
-        if not right:
-            for damaged in (path.resolve(), path):
-                damaged.unlink(missing_ok=True)
-            raise LoadingError(f"{file.rfilename} arrived damaged (wrong checksum) and was removed: run this again.")
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        return hashlib.sha256(content).hexdigest()
 
 
 def _why_no_download(error: BaseException | None, hub_id: str) -> str:
-    """One sentence for whatever huggingface_hub raised; by class names, which its versions share."""
-    from huggingface_hub.constants import HF_HUB_CACHE
-
-    chain: list[BaseException] = []
-    while error and error not in chain:
-        chain.append(error)
+    """One sentence for whatever huggingface_hub raised; by the names of classes, which all its versions share."""
+    signs: set[str] = set()
+    first, status = error, 0
+    while error:
+        signs |= {cls.__name__ for cls in type(error).__mro__} | {errno.errorcode.get(getattr(error, "errno", 0), "")}
+        signs |= {"Timeout"} if "Timeout" in type(error).__name__ else set()
+        signs |= {"Consistency"} if "Consistency check" in str(error) else set()
+        status = status or getattr(getattr(error, "response", None), "status_code", 0)
         error = error.__cause__ or error.__context__
-    kinds = " ".join(cls.__name__ for link in chain for cls in type(link).__mro__)
-    status = next((r.status_code for link in chain if (r := getattr(link, "response", None)) is not None), 0)
-    numbers = {link.errno for link in chain if isinstance(link, OSError)}
-    offline = f"or take {AUTO_ELSEWHERE}, which needs no network"
-    if numbers & {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
-        return f"The disk is full: make room in {HF_HUB_CACHE} for {hub_id}, or let HF_HOME name a folder elsewhere."
-    if "GatedRepoError" in kinds or status == 403:
-        return f"{hub_id} wants your consent: accept its terms on https://huggingface.co/{hub_id} and `hf auth login`."
-    if "RevisionNotFoundError" in kinds:
-        return f"{hub_id} no longer has the revision that this project pins: update the project."
-    if "EntryNotFoundError" in kinds and status == 404:
-        return f"{hub_id} is not a diffusers pipeline: it has no model_index.json."
-    if "RepositoryNotFoundError" in kinds or status in (401, 404):
-        near = difflib.get_close_matches(hub_id, [c.hub_id for c in CHECKPOINTS.values() if c.hub_id], n=2)
-        hint = f": did you mean {' or '.join(near)}?" if near else "."
-        return f"There is no {hub_id} on the Hugging Face Hub, or it is private and needs `hf auth login`{hint}"
-    if status >= 400:
+    near = [] if hub_id in BY_HUB_ID else difflib.get_close_matches(hub_id, BY_HUB_ID, n=2)
+    hint = f": did you mean {' or '.join(near)}?" if near else "."
+    offline = f"or take {ELSEWHERE}, which needs no network"
+    login = "log in with `hf auth login`"
+    reasons = (
+        ({"ENOSPC", "EDQUOT", "EFBIG"}, f"The disk is full: make room for {hub_id}, or let HF_HOME name another disk."),
+        ({"GatedRepoError"}, f"{hub_id} is gated: accept its terms on https://huggingface.co/{hub_id} and {login}."),
+        ({"RevisionNotFoundError"}, f"{hub_id} no longer has the files that this project pins: update the project."),
+        ({"RepositoryNotFoundError"}, f"The Hugging Face Hub has no {hub_id}, or it is private: then {login}{hint}"),
+        ({"OfflineModeIsEnabled"}, f"{hub_id} is not on this machine, and HF_HUB_OFFLINE is set: unset it, {offline}."),
+        ({"Timeout"}, f"The Hugging Face Hub did not answer in time for {hub_id}: try again, {offline}."),
+        (
+            {"Consistency", "RemoteProtocolError", "ChunkedEncodingError"},
+            f"The download of {hub_id} broke off: load it again, the files that have arrived are kept.",
+        ),
+        ({"ConnectError", "ConnectionError"}, f"The Hugging Face Hub cannot be reached: check the network, {offline}."),
+    )
+    for kinds, sentence in reasons:
+        if kinds & signs:
+            return sentence
+    if status in (401, 403):
+        return f"The Hugging Face Hub refuses {hub_id} (HTTP {status}): {login}, {offline}."
+    if status:
         return f"The Hugging Face Hub is out of order (HTTP {status}): try again in some minutes, {offline}."
-    if "OfflineModeIsEnabled" in kinds:
-        return f"HF_HUB_OFFLINE is set, and {hub_id} is not on this machine: unset it, {offline}."
-    if "Timeout" in kinds:
-        return f"The Hugging Face Hub did not answer in time for {hub_id}: try again, {offline}."
-    if any("Consistency check" in str(link) for link in chain) or "RemoteProtocolError" in kinds:
-        return f"The download of {hub_id} broke off: run this again, what has arrived is kept."
-    if "ConnectError" in kinds or "ConnectionError" in kinds:
-        return f"The Hugging Face Hub cannot be reached for {hub_id}: check the network, {offline}."
-    return f"{hub_id} could not be downloaded: {_first_line(chain[0])}"
+    return f"{hub_id} could not be downloaded: {_first_line(first)}"

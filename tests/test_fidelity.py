@@ -1,0 +1,152 @@
+"""`original_attention_heads`: what the UNet computes with it is the original AudioLDM's attention; without, it is not.
+
+The reference below is written from the definition, softmax(Q K^T / sqrt(d)) V per head of d channels, with d = 32 for
+the UNets of dim 128 and 192 and d = 64 for that of dim 256, as in the original's configuration files.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from diffusers import UNet2DConditionModel
+
+from tests.hub import make_repository
+from utils.loading import load_pipeline, original_heads
+
+HEAD_CHANNELS = {128: 32, 192: 32, 256: 64}
+
+
+def reference_attention(x: torch.Tensor, weights: dict[str, torch.Tensor], head_channels: int) -> torch.Tensor:
+    """Self-attention of (positions, channels), head by head, each a slice of `head_channels` channels."""
+    query, key, value = (x @ weights[f"to_{name}.weight"].T for name in "qkv")
+    heads = []
+    for start in range(0, x.shape[1], head_channels):
+        part = slice(start, start + head_channels)
+        scores = query[:, part] @ key[:, part].T / math.sqrt(head_channels)
+        scores = torch.exp(scores - scores.max(dim=1, keepdim=True).values)
+        heads.append(scores / scores.sum(dim=1, keepdim=True) @ value[:, part])
+    return torch.cat(heads, dim=1) @ weights["to_out.0.weight"].T + weights["to_out.0.bias"]
+
+
+def unet_of(dim: int, heads: int | list[int]) -> UNet2DConditionModel:
+    """The UNet of dim 128, 192 or 256 in the Hub's shape; on the meta device: only the attention gets numbers."""
+    channels = tuple(dim * factor for factor in (1, 2, 3, 5))
+    with torch.device("meta"):
+        return UNet2DConditionModel(
+            sample_size=128, in_channels=8, out_channels=8, block_out_channels=channels, layers_per_block=2,
+            cross_attention_dim=channels, attention_head_dim=heads, norm_num_groups=32,
+            down_block_types=("DownBlock2D",) + ("CrossAttnDownBlock2D",) * 3,
+            up_block_types=("CrossAttnUpBlock2D",) * 3 + ("UpBlock2D",), class_embed_type="simple_projection",
+            projection_class_embeddings_input_dim=512, class_embeddings_concat=True,
+        )  # fmt: skip
+
+
+def attentions(unet: UNet2DConditionModel) -> dict[str, torch.nn.Module]:
+    """The self-attention of every transformer block, by name."""
+    return {name: part for name, part in unet.named_modules() if name.endswith(("attn1", "attn2"))}
+
+
+def relative_error(found: torch.Tensor, right: torch.Tensor) -> float:
+    return float((found - right).norm() / right.norm())
+
+
+def error_of(module: torch.nn.Module, head_channels: int) -> float:
+    """How far a UNet's attention, given random numbers, is from the reference with heads of that many channels."""
+    module = module.to_empty(device="cpu")
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator) * 2 / math.sqrt(parameter.shape[-1]))
+        x = torch.randn(1, 64, module.to_q.in_features, generator=generator)
+        right = reference_attention(x[0].double(), _double(module.state_dict()), head_channels)
+        return relative_error(module(x)[0].double(), right)
+
+
+def _double(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: weight.double() for name, weight in weights.items()}
+
+
+@pytest.mark.parametrize("dim", HEAD_CHANNELS)
+def test_with_the_originals_heads_every_level_computes_the_reference(dim):
+    channels = tuple(dim * factor for factor in (1, 2, 3, 5))
+    modules = attentions(unet_of(dim, original_heads(channels)))
+    assert len(modules) == 2 * (2 * 3 + 1 + 3 * 3)  # two in each transformer: 6 on the way down, 1 in the middle, 9 up
+    levels = {module.to_q.in_features: module for module in modules.values()}
+    assert set(levels) == set(channels[1:])
+    for module in levels.values():
+        assert error_of(module, HEAD_CHANNELS[dim]) < 1e-5
+
+
+@pytest.mark.parametrize("dim", HEAD_CHANNELS)
+def test_with_the_hubs_heads_it_computes_something_else(dim):
+    levels = {m.to_q.in_features: m for m in attentions(unet_of(dim, 8)).values()}
+    for width, module in levels.items():
+        error = error_of(module, HEAD_CHANNELS[dim])
+        same = width == 8 * HEAD_CHANNELS[dim]  # 256 channels of 32, 512 of 64: there 8 heads are the original's
+        assert error < 1e-5 if same else error > 0.1, (width, error)
+
+
+def test_the_heads_per_level():
+    assert original_heads((128, 256, 384, 640)) == [4, 8, 12, 20]
+    assert original_heads((192, 384, 576, 960)) == [6, 12, 18, 30]
+    assert original_heads((256, 512, 768, 1280)) == [4, 8, 12, 20]
+    with pytest.raises(ValueError, match="dim 128, 192 or 256.*dim 320"):
+        original_heads((320, 640, 1280, 1280))
+
+
+@pytest.fixture(scope="module")
+def narrow(tmp_path_factory) -> Path:
+    """A checkpoint whose UNet begins with 128 channels, as the real ones, and is narrow where it costs."""
+    return make_repository(tmp_path_factory.mktemp("narrow") / "narrow", unet_channels=(128, 64, 64, 96))
+
+
+def test_load_pipeline_switches_the_heads_and_nothing_else(narrow):
+    plain = load_pipeline(narrow, device="cpu")
+    original = load_pipeline(narrow, device="cpu", original_attention_heads=True)
+    assert plain.unet.config.attention_head_dim == 8
+    assert original.unet.config.attention_head_dim == [4, 2, 2, 3]
+    weights, others = plain.unet.state_dict(), original.unet.state_dict()
+    assert list(weights) == list(others) and all(torch.equal(weights[key], others[key]) for key in weights)
+    assert {module.heads for module in attentions(original.unet).values()} == {2, 3}
+    assert {module.heads for module in attentions(plain.unet).values()} == {8}
+
+
+def test_in_the_running_unet_every_attention_is_the_reference(narrow):
+    """Inputs and outputs are taken from one pass of the loaded UNet itself."""
+    errors = {}
+    for original in (True, False):
+        unet = load_pipeline(narrow, device="cpu", original_attention_heads=original).unet
+        seen: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
+
+        def keep(name, seen=seen):
+            return lambda module, inputs, output: seen.update({name: (inputs[0][0], output[0])})
+
+        for name, module in attentions(unet).items():
+            for weight in (module.to_q.weight, module.to_k.weight):
+                torch.nn.init.normal_(weight, std=4 / math.sqrt(weight.shape[1]))  # so that the softmax is not flat
+            module.register_forward_hook(keep(name))
+        generator = torch.Generator().manual_seed(0)
+        latents = torch.randn(1, 8, 32, 16, generator=generator)
+        with torch.no_grad():
+            unet(latents, 500, encoder_hidden_states=None, class_labels=torch.randn(1, 64, generator=generator))
+            assert len(seen) == len(attentions(unet)) > 10
+            errors[original] = [
+                relative_error(seen[name][1].double(), reference_attention(seen[name][0].double(), weights, 32))
+                for name, module in attentions(unet).items()
+                if (weights := _double(module.state_dict()))
+            ]
+    assert max(errors[True]) < 1e-5
+    assert min(errors[False]) > 0.05
+
+
+def test_it_is_off_by_default_and_changes_the_sound(narrow):
+    latents = torch.randn(1, 8, 32, 16, generator=torch.Generator().manual_seed(0))
+    sounds = []
+    for options in ({}, {"original_attention_heads": False}, {"original_attention_heads": True}):
+        pipe = load_pipeline(narrow, device="cpu", **options)
+        pipe.set_progress_bar_config(disable=True)
+        sounds.append(pipe("a dog", latents=latents, num_inference_steps=2, audio_length_in_s=1.28).audios)
+    assert (sounds[0] == sounds[1]).all() and (sounds[0] != sounds[2]).any()

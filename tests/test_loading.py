@@ -1,0 +1,416 @@
+"""`load_pipeline`: the right checkpoint, in the right place and dtype, with the very weights of its files."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+import transformers
+from safetensors.torch import load_file
+
+from tests.hub import Client, Hub, change_json, make_repository
+from utils import loading
+from utils.checkpoints import BY_HUB_ID, CHECKPOINTS
+from utils.loading import LoadingError, checkpoint_name, load_pipeline
+
+FAULTY = (5, 0) <= tuple(int(n) for n in transformers.__version__.split(".")[:2]) < (5, 17)  # see test_tokenizer_fault
+SAVED = {"safetensors": "audioldm-s-full-v2", "pickled, of 2023": "audioldm-s-full"}
+ON_CPU = pytest.mark.skipif(torch.cuda.is_available() or torch.backends.mps.is_available(), reason="there is a GPU")
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory) -> Path:
+    """A small AudioLDM in today's Hub format."""
+    return make_repository(tmp_path_factory.mktemp("today") / "small")
+
+
+@pytest.fixture(scope="module")
+def repository_of_2023(tmp_path_factory) -> Path:
+    """The same weights in the Hub's format of 2023."""
+    return make_repository(tmp_path_factory.mktemp("2023") / "small", in_2023=True)
+
+
+@pytest.fixture(scope="module")
+def hub(repository, repository_of_2023):
+    hub = Hub({"cvssp/audioldm-s-full-v2": repository, "cvssp/audioldm": repository_of_2023, "someone/own": repository})
+    yield hub
+    hub.close()
+
+
+@pytest.fixture(scope="module")
+def client(hub, tmp_path_factory):
+    client = Client(hub.url, tmp_path_factory.mktemp("home"))
+    client.run("from utils import loading\nfrom utils.loading import load_pipeline, checkpoint_name")
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def copy(repository, tmp_path) -> Path:
+    """A copy that a test may damage."""
+    return Path(shutil.copytree(repository, tmp_path / "copy"))
+
+
+# ---- through the Hub
+
+
+@pytest.mark.parametrize("name", SAVED.values(), ids=SAVED)
+def test_weights_come_bit_equal_through_the_hub(name, hub, client, repository, tmp_path):
+    dump = f"""
+import torch
+pipe = load_pipeline({name!r}, device="cpu")
+for part in ("text_encoder", "unet", "vae", "vocoder"):
+    torch.save(getattr(pipe, part).state_dict(), f"{tmp_path}/{{part}}.pt")
+result = [checkpoint_name(pipe), str(pipe.unet.dtype), pipe.tokenizer("a dog").input_ids]
+"""
+    answer = client.run(dump)
+    assert not answer["error"]
+    assert answer["result"][:2] == [name, "torch.float32"]
+    assert answer["out"].startswith(
+        f"{name}: downloading 10 MB from the Hugging Face Hub (licence: CC BY-NC-SA 4.0, not "
+    )
+    for file in sorted(repository.glob("*/*.safetensors")):
+        promised, loaded = load_file(file), torch.load(tmp_path / f"{file.parent.name}.pt")
+        assert set(promised) <= set(loaded)
+        assert all(torch.equal(promised[key], loaded[key]) for key in promised), file
+        assert len(promised) > 10
+
+
+def test_a_second_load_needs_no_hub_and_generation_works(hub, client):
+    client.run("load_pipeline('audioldm-s-full-v2', device='cpu')")
+    hub.requests.clear()
+    code = (
+        "pipe = load_pipeline('cvssp/audioldm-s-full-v2', device='cpu')\npipe.set_progress_bar_config(disable=True)\n"
+    )
+    answer = client.run(code + "result = pipe('a dog', num_inference_steps=1, audio_length_in_s=0.64).audios.shape")
+    assert (answer["error"], answer["result"]) == ("", [1, 10240])
+    assert hub.requests == []
+    if not FAULTY:
+        assert answer["out"] == ""  # no word of deprecation, types, model_type or pickles; and nothing new to say
+
+
+def test_only_what_loading_needs_is_downloaded(hub, client, repository):
+    extra = [repository / "unet" / "diffusion_pytorch_model.bin", repository / "unet" / "model.fp16.safetensors"]
+    for file in extra:
+        file.write_bytes(b"not wanted")
+    client.forget()
+    hub.requests.clear()
+    try:
+        answer = client.run("load_pipeline('audioldm-s-full-v2', device='cpu')")
+    finally:
+        for file in extra:
+            file.unlink()
+    assert not answer["error"]
+    assert len(hub.downloaded()) == 4
+    assert all(
+        name.endswith(("/model.safetensors", "/diffusion_pytorch_model.safetensors")) for name in hub.downloaded()
+    )
+    assert all(
+        "/revision/" + CHECKPOINTS["audioldm-s-full-v2"].revision in r for r in hub.requests if "/revision/" in r
+    )
+
+
+def test_a_repository_that_is_not_in_the_table(hub, client):
+    answer = client.run("result = checkpoint_name(load_pipeline('someone/own', device='cpu'))")
+    assert (answer["error"], answer["result"]) == ("", "someone/own")
+    assert "(licence: see its page)" in answer["out"]
+
+
+# ---- what "auto" takes
+
+
+@ON_CPU
+def test_auto_without_a_gpu_is_the_mini(random_checkpoint, monkeypatch, capsys):
+    monkeypatch.setenv("AUDIOLDM_MINI_FOLDER", str(random_checkpoint.parent))
+    monkeypatch.delenv("AUDIOLDM_CHECKPOINT", raising=False)
+    assert checkpoint_name(load_pipeline()) == "mini-s-v2"
+    assert capsys.readouterr().out == "mini-s-v2 on cpu in float32 (auto: there is no CUDA device).\n"
+
+
+def test_auto_obeys_the_environment(random_checkpoint, repository, monkeypatch, capsys):
+    monkeypatch.setenv("AUDIOLDM_CHECKPOINT", str(repository))
+    assert checkpoint_name(load_pipeline("auto", device="cpu")) == "small"
+    assert capsys.readouterr().out == "small on cpu in float32 (auto: AUDIOLDM_CHECKPOINT asks for it).\n"
+    load_pipeline(random_checkpoint, device="cpu")
+    assert capsys.readouterr().out == ""  # an explicit name is taken as it is, and quietly
+
+
+def test_auto_with_a_gpu_takes_the_real_checkpoint_if_the_hub_answers(hub, client):
+    client.forget()
+    answer = client.run("result = loading._choose('cuda')")
+    assert answer["result"] == ["audioldm-s-full-v2", "there is CUDA, and the Hugging Face Hub answers"]
+    client.run("load_pipeline('audioldm-s-full-v2', device='cpu')")
+    hub.fault = "503"
+    answer = client.run("result = loading._choose('cuda')")
+    hub.fault = ""
+    assert answer["result"] == ["audioldm-s-full-v2", "there is CUDA, and the checkpoint is on this machine"]
+
+
+@pytest.mark.parametrize("fault", ["503", "silent", "dead name server"])
+def test_auto_never_hangs(fault, hub, client):
+    client.forget()
+    code = "result = loading._choose('cuda')"
+    if fault == "dead name server":  # getaddrinfo obeys no timeout: here it sleeps, as it does behind a dead resolver
+        patch = "import socket, time\nreal, socket.getaddrinfo = socket.getaddrinfo, lambda *a, **k: time.sleep(30)\n"
+        code = patch + _fresh_session() + code + "\nsocket.getaddrinfo = real"
+    else:
+        hub.fault = fault
+    start = time.monotonic()
+    answer = client.run(code)
+    hub.fault = ""
+    assert answer["result"] == ["mini-s-v2", "there is CUDA, but the Hugging Face Hub cannot be reached"]
+    assert time.monotonic() - start < 8
+
+
+def _fresh_session() -> str:
+    """Code that makes huggingface_hub open a new connection, in any of its versions."""
+    return (
+        "import huggingface_hub.utils as u\ngetattr(u, 'close_session', getattr(u, 'reset_sessions', lambda: None))()\n"
+    )
+
+
+# ---- where and in which dtype
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", torch.bfloat16])
+def test_every_part_has_the_dtype_that_was_asked_for(dtype, repository):
+    pipe = load_pipeline(repository, device="cpu", dtype=dtype)
+    asked = getattr(torch, str(dtype).removeprefix("torch."))
+    assert {getattr(pipe, part).dtype for part in loading.MODELS} == {asked}
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"dtype": "float16"}, "float16.*CPU.*float32"),
+        ({"dtype": "float64"}, "float64.*not one of float32, float16, bfloat16"),
+        ({"device": "tpu"}, "tpu.*is not there"),
+        ({"original_attention_heads": True}, "dim 128, 192 or 256.*dim 16"),
+    ],
+)
+def test_bad_options_are_refused_in_one_sentence(options, words, repository):
+    with pytest.raises(ValueError, match=words) as caught:
+        load_pipeline(repository, **{"device": "cpu", **options})
+    assert "\n" not in str(caught.value)
+
+
+def test_memory_options(repository):
+    pipe = load_pipeline(repository, device="cpu", offload=True, vae_slicing=True)
+    assert pipe.vae.use_slicing and pipe.device.type == "cpu"
+    assert not load_pipeline(repository, device="cpu").vae.use_slicing
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+def test_on_cuda(repository):
+    pipe = load_pipeline(repository)
+    assert (pipe.device.type, pipe.unet.dtype, pipe.vocoder.dtype) == ("cuda", torch.float16, torch.float16)
+    pipe = load_pipeline(repository, offload=True)
+    assert pipe.unet.device.type == "cpu"
+    assert pipe("a dog", num_inference_steps=1, audio_length_in_s=0.64).audios.shape == (1, 10240)
+
+
+def test_a_model_that_does_not_fit_into_the_gpu_says_what_to_do(repository, monkeypatch):
+    from diffusers import AudioLDMPipeline
+
+    move = AudioLDMPipeline.to
+
+    def full(self, device):
+        if device == "cpu":
+            return move(self, device)
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(loading, "_device", lambda device: "cuda")
+    monkeypatch.setattr(AudioLDMPipeline, "to", full)
+    with pytest.raises(LoadingError, match="small does not fit into the memory of cuda: pass offload=True") as caught:
+        load_pipeline(repository, dtype="float32")
+    assert isinstance(caught.value.__cause__, torch.cuda.OutOfMemoryError)
+
+
+# ---- names
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("audioldm-s-full-v3", "audioldm-s-full-v2"),
+        ("mini-xl", "mini-l"),
+        ("audioldm", "cvssp/audioldm"),
+        ("AudioLDM-M-Full", "audioldm-m-full"),
+    ],
+)
+def test_unknown_names_get_the_nearest_ones(name, near):
+    with pytest.raises(ValueError, match="did you mean") as caught:
+        load_pipeline(name, device="cpu")
+    assert near in str(caught.value) and repr(name) in str(caught.value)
+
+
+def test_a_name_that_is_near_to_none_gets_them_all():
+    with pytest.raises(ValueError, match="'qqq': the names are audioldm-s-full, .*mini-l"):
+        load_pipeline("qqq", device="cpu")
+
+
+def test_a_mini_that_is_not_there_says_where_it_should_be(tmp_path, monkeypatch):
+    monkeypatch.setenv("AUDIOLDM_MINI_FOLDER", str(tmp_path))
+    with pytest.raises(LoadingError, match=f"mini-l is not in {tmp_path}: clone the whole project"):
+        load_pipeline("mini-l", device="cpu")
+
+
+def test_names_for_labels(random_checkpoint, repository):
+    from diffusers import AudioLDMPipeline
+
+    assert checkpoint_name(load_pipeline(random_checkpoint, device="cpu")) == "mini-s-v2"
+    plain = AudioLDMPipeline.from_pretrained(repository)
+    assert checkpoint_name(plain) == "small"
+    plain.register_to_config(_name_or_path="cvssp/audioldm")
+    assert checkpoint_name(plain) == "audioldm-s-full"
+
+
+def test_the_table_is_the_model_cards():
+    real = [c for c in CHECKPOINTS.values() if not c.is_mini]
+    assert [c.parameters for c in real] == [421, 421, 652, 975]
+    assert [c.unet_dim for c in real] == [128, 128, 192, 256]
+    assert [c.clap_audio_dim for c in real] == [768, 768, 1024, 768]
+    assert [c.audio_conditioning for c in real] == [False, False, True, False]
+    assert [c.unet_dim * 8 for c in CHECKPOINTS.values() if c.is_mini] == [128, 128, 192, 256]
+    assert len(BY_HUB_ID) == 4
+
+
+@pytest.mark.parametrize("name", [c.name for c in CHECKPOINTS.values() if c.is_mini])
+def test_the_minis_that_are_there_load_and_have_their_size(name):
+    checkpoint = CHECKPOINTS[name]
+    if not checkpoint.folder.is_dir():
+        pytest.skip(f"{name} is not in {checkpoint.folder.parent.name}")
+    pipe = load_pipeline(name, device="cpu")
+    parameters = sum(p.numel() for part in loading.MODELS for p in getattr(pipe, part).parameters())
+    assert parameters / 1e6 == pytest.approx(checkpoint.parameters, rel=0.02)
+
+
+# ---- damaged folders
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("model_index.json", None, "it lacks model_index.json"),
+        ("unet/diffusion_pytorch_model.safetensors", None, "it lacks the weights of unet"),
+        ("vocoder/config.json", None, "it lacks vocoder/config.json"),
+        ("unet/diffusion_pytorch_model.safetensors", "half", "cannot be read"),
+        ("text_encoder/model.safetensors", "half", "cannot be read"),
+        ("unet/config.json", "half", "cannot be read"),
+        ("vae/config.json", "[]", "cannot be read"),
+        ("model_index.json", "", "cannot be read"),
+        ("tokenizer/vocab.json", "{", "cannot be read"),
+    ],
+)
+def test_a_damaged_folder_is_named_in_one_sentence(name, content, words, copy):
+    path = copy / name
+    before = path.read_bytes()
+    path.unlink()
+    if content is not None:
+        path.write_bytes(before[: len(before) // 2] if content == "half" else content.encode())
+    with pytest.raises(LoadingError, match=words) as caught:
+        load_pipeline(copy, device="cpu")
+    assert "\n" not in str(caught.value) and str(caught.value).endswith(".")
+
+
+def test_another_kind_of_pipeline_is_refused(copy):
+    change_json(copy / "model_index.json", _class_name="MusicLDMPipeline")
+    with pytest.raises(LoadingError, match="copy is not an AudioLDM: its model_index.json asks for MusicLDMPipeline"):
+        load_pipeline(copy, device="cpu")
+
+
+def test_pickled_weights_need_a_torch_that_reads_them_safely(repository, repository_of_2023, monkeypatch):
+    load_pipeline(repository_of_2023, device="cpu")
+    monkeypatch.setattr(torch, "__version__", "2.5.1+cu121")
+    with pytest.raises(LoadingError, match="torch 2.6 or later.*2.5.1.*update torch, or take audioldm-s-full-v2"):
+        load_pipeline(repository_of_2023, device="cpu")
+    load_pipeline(repository, device="cpu")
+
+
+def test_a_pickle_that_would_run_code_does_not(repository_of_2023, tmp_path):
+    folder = Path(shutil.copytree(repository_of_2023, tmp_path / "evil"))
+
+    class Evil:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "hacked"),)
+
+    torch.save({"conv_in.weight": Evil()}, folder / "unet" / "diffusion_pytorch_model.bin")
+    with pytest.raises(LoadingError, match="evil cannot be read"):
+        load_pipeline(folder, device="cpu")
+    assert not (tmp_path / "hacked").exists()
+
+
+# ---- what is said and what is not
+
+
+def test_harmless_messages_are_silenced_and_others_let_through(repository):
+    from diffusers.utils import logging as diffusers_logging
+
+    heard: list[str] = []
+    listener = logging.Handler()
+    listener.emit = lambda record: heard.append(record.getMessage())
+    loggers = [logging.getLogger(name) for name in loading.HARMLESS]
+    filters = [list(logger.filters) for logger in loggers]
+    for logger in loggers:
+        logger.addHandler(listener)
+    from diffusers import AudioLDMPipeline
+
+    AudioLDMPipeline.from_pretrained(repository)
+    assert any("has been deprecated" in line for line in heard)  # it is there to be silenced
+    heard.clear()
+    with loading._quiet():
+        loggers[0].warning("something new")
+        loggers[0].warning("The AudioLDMPipeline has been deprecated and will not receive bug fixes")
+    load_pipeline(repository, device="cpu")
+    for logger in loggers:
+        logger.removeHandler(listener)
+    assert heard == ["something new"]
+    assert [logger.filters for logger in loggers] == filters
+    assert diffusers_logging.is_progress_bar_enabled()
+
+
+def test_importing_the_module_costs_nothing():
+    heavy = "{'torch', 'diffusers', 'transformers', 'huggingface_hub', 'numpy'}"
+    code = f"import sys, utils.loading; print(sorted({heavy} & set(sys.modules)))"
+    root = Path(loading.__file__).parent.parent
+    found = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    assert found.stdout == "[]\n"
+
+
+# ---- the real size
+
+
+@pytest.mark.slow
+def test_the_real_size_loads_and_generates(tmp_path, request):
+    """421M random weights in the shape of audioldm-s-full-v2: written, loaded, one step, on this machine."""
+    if "slow" not in (request.config.option.markexpr or ""):
+        pytest.skip("writes 1.7 GB and takes a minute: run with -m slow")
+    folder = make_repository(tmp_path / "audioldm-s-full-v2", real_size=True)
+    start = time.perf_counter()
+    pipe = load_pipeline(folder, device="cpu")
+    loaded = time.perf_counter()
+    parameters = {part: sum(p.numel() for p in getattr(pipe, part).parameters()) for part in loading.MODELS}
+    assert {part: round(count / 1e6, 1) for part, count in parameters.items()} == {
+        "text_encoder": 125.3, "unet": 185.0, "vae": 55.4, "vocoder": 55.3,
+    }  # fmt: skip
+    pipe.set_progress_bar_config(disable=True)
+    audio = pipe("a dog barking", num_inference_steps=1, audio_length_in_s=5.12).audios
+    done = time.perf_counter()
+    assert audio.shape == (1, 81920) and abs(audio).max() <= 1
+    peak = _peak_gigabytes()
+    print(json.dumps({"load s": round(loaded - start, 1), "generate s": round(done - loaded, 1), "peak GB": peak}))
+
+
+def _peak_gigabytes() -> float:
+    import resource
+
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, 1)
