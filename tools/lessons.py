@@ -110,7 +110,7 @@ def _normalised(notebook: NotebookNode) -> NotebookNode:
     return notebook
 
 
-# ---- running ---------------------------------------------------------------------------------------------------------
+# ---- running ------------------------------------------------------------
 
 
 def run(notebook: NotebookNode, folder: Path = NOTEBOOKS, environment: dict[str, str] | None = None) -> NotebookNode:
@@ -175,7 +175,7 @@ print(generate(load_pipeline(), prompt, num_inference_steps=10, audio_length_in_
 """
 
 
-# ---- the cells that are the same everywhere --------------------------------------------------------------------------
+# ---- the cells that are the same everywhere ------------------------------------------------------------
 
 
 def address() -> tuple[str, str]:
@@ -264,7 +264,7 @@ def inject() -> None:
             write(path, content)
 
 
-# ---- checks ----------------------------------------------------------------------------------------------------------
+# ---- checks ------------------------------------------------------------
 
 
 def _texts(output: NotebookNode) -> str:
@@ -385,7 +385,7 @@ def report() -> str:
     return "\n".join(["Outputs that strict nbval really compares:", *lines, f"all{'':21} {some:3} of {every:3}{share}"])
 
 
-# ---- authoring as text -----------------------------------------------------------------------------------------------
+# ---- authoring as text ------------------------------------------------------------
 
 
 def from_py(file: Path, name: str) -> None:

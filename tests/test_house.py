@@ -1,0 +1,282 @@
+"""The promises of the house: commands, requirements, licences, links, size, and that `utils` stays small and taught."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from functools import cache
+from importlib.metadata import PackageNotFoundError, packages_distributions, requires, version
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from tools import lessons
+from utils.setup import OWN_MACHINE
+
+ROOT = lessons.ROOT
+COMMANDS = ["demo", "lab", "test", "bench", "train", "gpu-check", "lessons", "lint", "stamp"]
+LESSONS = {path.stem[:2]: path for path in lessons.lessons()}
+OWN = {"utils", "mini", "tools", "tests"}
+UTILS_LINES = 1200  # of code, without docstrings, comments and blank lines
+UNTAUGHT: dict[str, str] = {}  # public names of utils that no lesson uses, and why they are public
+
+
+def command(*arguments: str, cwd: Path = ROOT) -> str:
+    done = subprocess.run(arguments, cwd=cwd, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@cache
+def tracked() -> tuple[Path, ...]:
+    """The files of the clone: everything that git does not ignore."""
+    names = command("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0")
+    return tuple(path for name in names if name and (path := ROOT / name).is_file())
+
+
+def texts() -> dict[Path, str]:
+    kinds = {".py", ".md", ".txt", ".toml", ".cfg", ".cff", ".ipynb", ".json", ".sh", ".yml", ""}
+    return {path: path.read_text(encoding="utf-8") for path in tracked() if path.suffix in kinds}
+
+
+# ---- commands ------------------------------------------------------------
+
+
+def test_make_alone_lists_every_command_and_what_it_does():
+    listed = dict(re.findall(r"^  make ([\w-]+) +(\S.*)$", command("make"), re.M))
+    assert set(COMMANDS) <= set(listed)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_can_be_planned(name):
+    assert command("make", "--dry-run", name, "REPO=owner/name").strip()
+
+
+def test_ci_runs_what_a_reader_runs():
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert "set -euo pipefail" in script and script.rstrip().endswith("make test")
+
+
+def test_the_setup_needs_nothing_but_python_and_installs_with_the_tested_versions(tmp_path):
+    plan = command("make", "--dry-run", "--always-make", ".venv/test-ready")
+    assert "-m venv .venv" in plan and plan.count("--constraint constraints/current.txt") == 2
+
+
+def test_stamping_writes_the_address_everywhere_and_a_bad_one_nowhere(tmp_path):
+    for name in ("README.md", "CITATION.cff"):
+        shutil.copy(ROOT / name, tmp_path)
+    shutil.copytree(ROOT / "tools", tmp_path / "tools", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "notebooks").mkdir()
+    first = [nbformat.v4.new_markdown_cell("# Hear it\n\nNow."), nbformat.v4.new_code_cell("1")]
+    lesson = tmp_path / "notebooks" / "01_hear.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=first), lesson)
+    tool = [sys.executable, "-m", "tools.lessons"]
+
+    command(*tool, "stamp", "first/name", "main", cwd=tmp_path)
+    command(*tool, "stamp", "owner/name", "v1.0", cwd=tmp_path)
+    badge = "colab.research.google.com/github/owner/name/blob/v1.0/notebooks/01_hear.ipynb"
+    assert badge in lesson.read_text() and badge in (tmp_path / "README.md").read_text()
+    assert 'REPO, REF = "owner/name", "v1.0"' in lessons.read(lesson).cells[2].source
+    assert yaml.safe_load((tmp_path / "CITATION.cff").read_text())["repository-code"].endswith("/owner/name")
+    everything = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert not any(b"first/name" in content for content in everything.values())
+    refused = subprocess.run([*tool, "stamp", "not an address", "v1"], cwd=tmp_path, capture_output=True, text=True)
+    assert refused.returncode == 1 and "OWNER/NAME" in refused.stderr and "Traceback" not in refused.stderr
+    assert all(path.read_bytes() == content for path, content in everything.items())
+
+
+# ---- requirements ------------------------------------------------------------
+
+
+def requirements(*files: str) -> list[Requirement]:
+    lines = "\n".join((ROOT / name).read_text(encoding="utf-8") for name in files).splitlines()
+    return [Requirement(line.partition("#")[0]) for line in lines if line.partition("#")[0].strip()]
+
+
+def pins(path: Path) -> dict[str, str]:
+    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.!]+", line) for line in lines), path
+    return {canonicalize_name(name): number for name, _, number in (line.partition("==") for line in lines)}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "constraints").glob("*.txt")), ids=lambda path: path.stem)
+def test_every_tested_set_lies_in_the_asked_ranges(path):
+    lesson_part = (ROOT / "requirements.txt").read_text(encoding="utf-8").split(OWN_MACHINE)[0]
+    pinned = pins(path)
+    for requirement in requirements("requirements.txt", "requirements-dev.txt"):
+        name = canonicalize_name(requirement.name)
+        if name in pinned:
+            assert requirement.specifier.contains(pinned[name]), f"{requirement} excludes {pinned[name]}"
+        else:
+            assert path.stem != "current" and requirement.name not in lesson_part, f"{path.name} lacks {name}"
+
+
+def test_the_current_set_is_all_that_gets_installed():
+    pinned, seen = pins(ROOT / "constraints" / "current.txt"), {"setuptools"}  # which a venv may bring
+    todo = requirements("requirements.txt", "requirements-dev.txt")
+    while todo:
+        requirement = todo.pop()
+        name = canonicalize_name(requirement.name)
+        if name in seen or (requirement.marker and not requirement.marker.evaluate({"extra": ""})):
+            continue
+        seen.add(name)
+        try:
+            todo += map(Requirement, requires(name) or [])
+        except PackageNotFoundError:
+            continue  # CUDA's own packages, where torch is the CPU build
+        assert name in pinned, f"{name} {version(name)} is installed and not in constraints/current.txt"
+
+
+def imports(code: str) -> set[str]:
+    """The top-level names that Python code imports from outside the standard library."""
+    found = set()
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            found.add((node.module or "").split(".")[0])
+    return found - sys.stdlib_module_names - {"__future__"}
+
+
+def sources(folder: str) -> dict[Path, str]:
+    """The Python code of a folder; of lessons without the magics."""
+    if folder != "notebooks":
+        return {path: path.read_text(encoding="utf-8") for path in (ROOT / folder).rglob("*.py")}
+    code = {path: [cell.source for cell in lessons.code_cells(lessons.read(path))] for path in LESSONS.values()}
+    return {path: re.sub(r"^\s*%.*$", "", "\n".join(cells), flags=re.M) for path, cells in code.items()}
+
+
+@pytest.mark.parametrize("folder", ["notebooks", "utils", "mini", "tools", "tests"])
+def test_everything_imported_is_required(folder):
+    files = ["requirements.txt"] if folder == "notebooks" else ["requirements.txt", "requirements-dev.txt"]
+    asked = {canonicalize_name(requirement.name) for requirement in requirements(*files)}
+    distributions = packages_distributions()
+    optional = {"google", "pip"}  # there on Colab only; there wherever something must be installed
+    for path, code in sources(folder).items():
+        for name in imports(code) - OWN - optional - {file.stem for file in path.parent.glob("*.py")}:
+            owners = {canonicalize_name(owner) for owner in distributions.get(name, [name])}
+            assert owners & asked, f"{path.name} imports {name}, which no requirements file asks for"
+
+
+def test_utils_never_imports_mini_or_tools():
+    for path, code in sources("utils").items():
+        assert not imports(code) & {"mini", "tools", "tests"}, path.name
+
+
+# ---- documents ------------------------------------------------------------
+
+
+def test_no_machine_and_no_package_host_is_named():
+    words = [
+        str(ROOT),
+        str(Path.home()) + "/",
+        tempfile.gettempdir() + "/",
+        "/home/",
+        "index" + "-url",
+        "find" + "-links",
+    ]
+    allowed = {"test_house.py", "test_setup.py", "lessons.py"}  # they look for such paths
+    found = [f"{path.name}: {word}" for path, text in texts().items() for word in words if word in text]
+    assert [line for line in found if line.split(":")[0] not in allowed] == []
+
+
+def markdown() -> dict[Path, str]:
+    """All prose: documents, and the markdown cells of the lessons."""
+    found = {path: text for path, text in texts().items() if path.suffix == ".md"}
+    for path in LESSONS.values():
+        found[path] = "\n\n".join(c.source for c in lessons.read(path).cells if c.cell_type == "markdown")
+    return found
+
+
+def test_links_lead_somewhere():
+    for path, text in markdown().items():
+        text = re.sub(r"```.*?```|`[^`\n]*`", "", text, flags=re.S)
+        for link in re.findall(r"\]\(([^)\s]+)(?: \"[^\"]*\")?\)", text):
+            if "://" in link:
+                assert re.fullmatch(r"https://[a-z0-9.-]+\.[a-z]{2,}(/[^\s\"<>]*)?", link), f"{path.name}: {link}"
+            elif not link.startswith(("#", "attachment:")):
+                assert (path.parent / link.partition("#")[0]).exists(), f"{path.name}: {link}"
+
+
+def test_pictures_in_prose_have_alt_text():
+    for path, text in markdown().items():
+        assert not re.findall(r"!\[\s*\]\(|<img(?![^>]*\balt=\"[^\"]+\")[^>]*>", text), path.name
+
+
+def test_the_licence_covers_code_text_mini_weights_and_real_weights():
+    text = (ROOT / "LICENSE").read_text(encoding="utf-8")
+    for name in ("MIT License", "CC BY 4.0", "CC0 1.0", "CC BY-NC-SA 4.0"):
+        assert name in text
+
+
+def test_the_citation_is_valid_and_names_the_paper():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert {"cff-version", "message", "title", "authors"} <= set(citation)
+    paper = citation["preferred-citation"]
+    assert "2301.12503" in paper["url"] and paper["year"] == 2023 and paper["authors"][0]["family-names"] == "Liu"
+
+
+def test_readme_gives_the_two_commands_and_lists_every_lesson():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert "make demo" in readme and "make test" in readme and "py -m venv .venv" in readme
+    assert all(f"(notebooks/{path.name})" in readme for path in LESSONS.values())
+
+
+def test_the_clone_is_small():
+    files = sum(path.stat().st_size for path in tracked())
+    history = sum(path.stat().st_size for path in (ROOT / ".git").rglob("*") if path.is_file())
+    assert files + history < 2 * 80e6 and history < 80e6, (files, history)
+
+
+# ---- utils: small, quick to import, taught ------------------------------------------------------------
+
+
+def public_names() -> dict[str, str]:
+    return importlib.import_module("utils")._MODULE_OF
+
+
+def test_import_utils_waits_for_nothing_heavy():
+    heavy = "import sys, utils; print(sorted({'torch', 'diffusers', 'librosa', 'matplotlib'} & set(sys.modules)))"
+    assert command(sys.executable, "-c", heavy) == "[]\n"
+
+
+def code_lines(path: Path) -> int:
+    """Lines with code on them; docstrings, comments and blank lines do not count."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    lines = set()
+    for node in ast.walk(tree):
+        if hasattr(node, "lineno") and not isinstance(node, ast.Module):
+            text_only = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+            if not text_only and id(node) not in docstrings:
+                lines.add(node.lineno)
+    return len(lines)
+
+
+def test_utils_stays_small():
+    counts = {path.stem: code_lines(path) for path in (ROOT / "utils").glob("*.py")}
+    assert sum(counts.values()) <= UTILS_LINES, counts
+
+
+@pytest.mark.parametrize("name", sorted(public_names()))
+def test_public_names_say_which_lesson_explains_them(name):
+    document = getattr(importlib.import_module("utils"), name).__doc__ or ""
+    explained = re.findall(r"Explained in lessons? (0[1-5])", document)
+    assert explained, f"the docstring of {name} names no lesson"
+
+
+def test_public_names_are_used_by_a_lesson():
+    if len(LESSONS) < 5:
+        pytest.skip(f"only {len(LESSONS)} of the 5 lessons are written")
+    code = "\n".join(c.source for path in LESSONS.values() for c in lessons.code_cells(lessons.read(path)))
+    unused = {name for name in public_names() if not re.search(rf"\b{name}\b", code)}
+    assert unused == set(UNTAUGHT)
