@@ -1,0 +1,263 @@
+"""How well a member of the family obeys: `python -m mini.evaluate mini-s-v2` writes numbers and a picture beside it.
+
+Prompts are drawn anew (they say everything about their scene), the pipeline is diffusers' own, the judge hears
+waveforms only. Every share comes with its 95% interval (Wilson) and the judge's own on held-out synthesised clips.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy import linalg, stats
+
+from utils.features import log_mel
+
+from .captions import CARD_PROMPT, draw_scene, say
+from .data import LEVELS, SPEEDS, TEST_SEED
+from .judge import verdicts
+from .parts import CHECKPOINTS
+from .sounds import BACKGROUNDS, CLASSES, QUALITIES, Scene, render
+
+ANSWERS = {"pitch": LEVELS, "tempo": SPEEDS, "quality": QUALITIES, "background": ("none", *BACKGROUNDS)}
+
+
+def test_scenes(per_class: int, seed: int = TEST_SEED) -> list[Scene]:
+    """Scenes of one sound each, `per_class` of every class, with pitch, tempo, quality, background as they fall."""
+    rng = np.random.default_rng([seed, 99])
+    scenes: list[Scene] = []
+    left = {c: per_class for c in CLASSES}
+    while any(left.values()):
+        scene = draw_scene(rng)
+        if scene.second is None and left[scene.sound]:
+            left[scene.sound] -= 1
+            scenes.append(scene)
+    return scenes
+
+
+def prompts_of(scenes: list[Scene], seed: int = TEST_SEED) -> list[str]:
+    """One caption a scene, with everything said."""
+    rng = np.random.default_rng([seed, 100])
+    return [say(scene, rng, everything=True) for scene in scenes]
+
+
+def generate_all(
+    pipe,
+    prompts: list[str],
+    *,
+    num_inference_steps=25,
+    guidance_scale=2.5,
+    audio_length_in_s=2.56,
+    seed=0,
+    negative=None,
+) -> list[np.ndarray]:
+    """Waveforms from diffusers' own pipeline, twelve at a time; clip i always starts from noise of seed + i."""
+    found = []
+    for start in range(0, len(prompts), 12):
+        part = prompts[start : start + 12]
+        generators = [torch.Generator().manual_seed(seed + start + i) for i in range(len(part))]
+        found += list(
+            pipe(
+                part,
+                num_inference_steps=num_inference_steps,
+                guidance_scale=guidance_scale,
+                audio_length_in_s=audio_length_in_s,
+                generator=generators,
+                negative_prompt=None if negative is None else [negative] * len(part),
+            ).audios
+        )
+    return found
+
+
+def share(right: np.ndarray) -> dict[str, float]:
+    """A share with its 95% Wilson interval."""
+    right = np.asarray(right)
+    if not len(right):
+        return {}
+    interval = stats.binomtest(int(right.sum()), len(right)).proportion_ci(method="wilson")
+    return {"share": float(right.mean()), "low": interval.low, "high": interval.high, "n": len(right)}
+
+
+def obedience(logits: dict[str, np.ndarray], scenes: list[Scene]) -> dict[str, dict]:
+    """Shares of clips in which the judge hears what the scene asks for."""
+    wanted = np.array([CLASSES.index(s.sound) for s in scenes])
+    sounds = logits["sounds"].copy()
+    for i, scene in enumerate(scenes):  # a background is a class as well: it must not count as the sound in front
+        if scene.background:
+            sounds[i, CLASSES.index(scene.background)] = -np.inf
+    ranked = np.argsort(-sounds, axis=1)
+    result = {"class": share(ranked[:, 0] == wanted), "top3": share((ranked[:, :3] == wanted[:, None]).any(1))}
+    for head, answers in ANSWERS.items():
+        heard = logits[head].argmax(1)
+        asked = [(i, answers.index(getattr(s, head))) for i, s in enumerate(scenes) if getattr(s, head)]
+        if head == "quality":
+            asked = [(i, a) for i, a in asked if answers[a] != "plain"]
+        result[head] = share(np.array([heard[i] == a for i, a in asked]))
+    return result
+
+
+def frechet(a: np.ndarray, b: np.ndarray) -> float:
+    """Frechet distance of two sets of embeddings (rows)."""
+    mean = a.mean(0) - b.mean(0)
+    first, second = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
+    root = linalg.sqrtm(first @ second)
+    return float(mean @ mean + np.trace(first + second - 2 * root.real))
+
+
+def noise_floor_db(waveform: np.ndarray) -> float:
+    """Level of the quietest tenth of the log-mel-spectrogram above 1 kHz, in dB."""
+    return float(20 / np.log(10) * np.quantile(log_mel(waveform)[:, 23:], 0.1))
+
+
+def real_clips(scenes: list[Scene], seconds: float, seed: int = TEST_SEED) -> list[np.ndarray]:
+    """The same scenes, synthesised: what the generator tries to match."""
+    return [render(s, seconds, seed * 10_000_019 + 5_000_000 + i) for i, s in enumerate(scenes)]
+
+
+def paired(differences: np.ndarray) -> dict[str, float]:
+    """Mean difference with a 95% bootstrap interval."""
+    found = stats.bootstrap((differences,), np.mean, rng=np.random.default_rng(0)).confidence_interval
+    return {
+        "mean": float(np.mean(differences)),
+        "low": float(found.low),
+        "high": float(found.high),
+        "n": len(differences),
+    }
+
+
+def evaluate(pipe, judge, per_class: int = 10, say: Callable = print) -> dict:
+    """All measures of one checkpoint, as plain numbers."""
+    scenes = test_scenes(per_class)
+    prompts = prompts_of(scenes)
+    real, truth = verdicts(judge, real_clips(scenes, 2.56))
+    result = {"judge": obedience(truth, scenes), "steps": {}, "guidance": {}, "seconds": {}}
+    hear = partial(_hear, pipe, judge, prompts, scenes, real)
+    for steps in (2, 5, 10, 25, 50):
+        result["steps"][steps] = hear(num_inference_steps=steps)
+        say(f"{steps} steps: {_line(result['steps'][steps])}")
+    for guidance in (1.0, 1.5, 4.0):
+        result["guidance"][guidance] = hear(guidance_scale=guidance)
+        say(f"guidance {guidance}: {_line(result['guidance'][guidance])}")
+    for seconds in (5.0, 10.0):
+        result["seconds"][seconds] = _hear(
+            pipe, judge, prompts, scenes, None, audio_length_in_s=seconds, num_inference_steps=25
+        )
+        say(f"{seconds} s: {_line(result['seconds'][seconds])}")
+    result["card"] = card_prompt(pipe, judge)
+    say(f"card: {result['card']}")
+    result["noise_floor"] = noise_floor(pipe)
+    say(f"noise floor: {result['noise_floor']}")
+    result["speed"] = speed(pipe)
+    return result
+
+
+def _hear(pipe, judge, prompts, scenes, real, **settings) -> dict:
+    embeddings, logits = verdicts(judge, generate_all(pipe, prompts, **settings))
+    found = obedience(logits, scenes)
+    return found if real is None else found | {"frechet": frechet(embeddings, real)}
+
+
+def _line(found: dict) -> str:
+    return "  ".join(f"{k} {v if isinstance(v, float) else v.get('share', float('nan')):.3f}" for k, v in found.items())
+
+
+def card_prompt(pipe, judge, seeds: int = 20) -> dict[str, int]:
+    """Of 20 seeds, how often the model card's prompt is heard as techno, as fast, as high, as all three."""
+    _, logits = verdicts(
+        judge, generate_all(pipe, [CARD_PROMPT] * seeds, num_inference_steps=10, audio_length_in_s=5.0)
+    )
+    techno = logits["sounds"].argmax(1) == CLASSES.index("techno")
+    fast, high = logits["tempo"].argmax(1) == SPEEDS.index("fast"), logits["pitch"].argmax(1) == LEVELS.index("high")
+    counts = {"techno": techno, "fast": fast, "high": high, "all": techno & fast & high}
+    return {name: int(values.sum()) for name, values in counts.items()} | {"seeds": seeds}
+
+
+def noise_floor(pipe, per_class: int = 2) -> dict[str, dict]:
+    """What quality words do to the noise floor (dB), same seeds: against the plain prompt."""
+    names = list(CLASSES) * per_class
+    make = partial(generate_all, pipe, num_inference_steps=25, audio_length_in_s=2.56, seed=500)
+
+    def floors(prompts, **settings):
+        return np.array([noise_floor_db(w) for w in make(prompts, **settings)])
+
+    plain = floors(names)
+    return {
+        "low quality": paired(floors([f"low quality {n}" for n in names]) - plain),
+        "high quality": paired(floors([f"high quality {n}" for n in names]) - plain),
+        "negative low quality": paired(floors(names, negative="low quality") - plain),
+    }
+
+
+def speed(pipe, repeats: int = 5) -> dict[str, float]:
+    """Median seconds for 5 s of sound at 10 steps, one clip, on this machine."""
+    taken = []
+    for _ in range(repeats + 1):
+        start = time.perf_counter()
+        pipe("a dog barking", num_inference_steps=10, audio_length_in_s=5.0)
+        taken.append(time.perf_counter() - start)
+    return {"median": float(np.median(taken[1:])), "threads": torch.get_num_threads()}
+
+
+def picture(pipe, path: Path, num_inference_steps: int = 25) -> None:
+    """A grid: for every class a synthesised clip above a generated one."""
+    from matplotlib.figure import Figure
+
+    scenes = [Scene(c, None, None, "clean") for c in CLASSES]
+    scenes[CLASSES.index("techno")] = Scene("techno", "high", "fast")
+    prompts = [f"high quality {s.sound}" if s.sound != "techno" else CARD_PROMPT for s in scenes]
+    made = generate_all(pipe, prompts, num_inference_steps=num_inference_steps, seed=7)
+    real = real_clips(scenes, 2.56)
+    figure = Figure(figsize=(16, 11), layout="constrained")
+    axes = figure.subplots(6, 8)
+    for i, scene in enumerate(scenes):
+        for row, (kind, wave) in enumerate((("synthesised", real[i]), ("generated", made[i]))):
+            ax = axes[2 * (i // 8) + row, i % 8]
+            ax.imshow(log_mel(wave).T, origin="lower", aspect="auto", vmin=-9, vmax=1, cmap="magma")
+            ax.set_title(f"{scene.sound}, {kind}", fontsize=9)
+            ax.set_xticks([])
+            ax.set_yticks([])
+    figure.savefig(path, dpi=60, pil_kwargs={"optimize": True})
+
+
+def load(folder: Path):
+    """The checkpoint as diffusers loads it, quiet."""
+    from diffusers import AudioLDMPipeline
+    from diffusers.utils import logging
+
+    import utils.vocoder  # noqa: F401  (named in model_index.json)
+
+    logging.set_verbosity_error()
+    pipe = AudioLDMPipeline.from_pretrained(folder)
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def main() -> None:
+    from .train import Family, state_folder
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", default=["mini-s-v2"])
+    parser.add_argument("--per-class", type=int, default=10, help="clips of each of the 24 classes")
+    parser.add_argument("--only", choices=["picture", "card"], help="a part of it, printed, not kept")
+    asked = parser.parse_args()
+    judge = None if asked.only == "picture" else Family(state_folder()).judge
+    for name in asked.names:
+        folder = CHECKPOINTS / name
+        pipe = load(folder)
+        if asked.only != "card":
+            picture(pipe, folder / "grid.png")
+        if asked.only == "card":
+            print(card_prompt(pipe, judge))
+        if not asked.only:
+            result = evaluate(pipe, judge, asked.per_class)
+            (folder / "evaluation.json").write_text(json.dumps(result, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

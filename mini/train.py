@@ -1,0 +1,239 @@
+"""Train the mini family from nothing: `python -m mini.train` runs every stage, `python -m mini.train vae` one of them.
+
+Every stage keeps its state in a folder outside the repository (environment variable MINI_STATE, else
+~/.cache/audioldm-mini), can be killed at any moment, and goes on from there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from . import clap, data, judge, vae
+from .captions import draw_caption, say_nothing
+from .parts import CHECKPOINTS, UNET_WIDTH, save_checkpoint
+from .tokens import load_tokenizer, train_tokenizer
+from .unet import train_unet
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How much of everything. `smoke()` runs the whole recipe in seconds and learns nothing."""
+
+    clips: int = 16_000
+    judge_clips: int = 8_000
+    captions: int = 60_000  # for the tokenizer
+    ways: int = 6  # captions a clip
+    text_steps: int = 1_800
+    audio_steps: int = 3_000
+    vae_steps: int = 2_400
+    decoder_steps: int = 2_000
+    judge_steps: int = 3_000
+    unet_steps: tuple[tuple[str, int], ...] = (
+        ("mini-s", 2_000),
+        ("mini-s-v2", 14_000),
+        ("mini-m", 14_000),
+        ("mini-l", 14_000),
+    )
+
+    @classmethod
+    def smoke(cls) -> Recipe:
+        few = tuple((name, 2) for name in UNET_WIDTH)
+        return cls(24, 24, 500, 2, 2, 2, 2, 2, 2, few)
+
+
+def state_folder() -> Path:
+    """Where trainings keep their state."""
+    return Path(os.environ.get("MINI_STATE") or Path.home() / ".cache" / "audioldm-mini")
+
+
+class Family:
+    """The stages and what they hand on. Everything is made when first asked for, and found again afterwards."""
+
+    def __init__(
+        self, state: Path, checkpoints: Path = CHECKPOINTS, recipe: Recipe | None = None, say: Callable = print
+    ):
+        self.state, self.checkpoints, self.recipe, self.say = state, checkpoints, recipe or Recipe(), say
+
+    @cached_property
+    def mels(self) -> np.ndarray:
+        return self._of_all_clips("mels", data.clip_mel)
+
+    def _of_all_clips(self, kind: str, of_clip: Callable) -> np.ndarray:
+        return data.synthesise(self.state / "data", kind, of_clip, data.TRAIN_SEED, self.recipe.clips, self.say)
+
+    @cached_property
+    def tokenizer(self):
+        folder = self.state / "tokenizer"
+        if not (folder / "tokenizer_config.json").exists():
+            rng = np.random.default_rng(0)
+            train_tokenizer([draw_caption(rng)[0] for _ in range(self.recipe.captions)], folder)
+        return load_tokenizer(folder)
+
+    @cached_property
+    def text(self):
+        steps = self.recipe.text_steps
+        return clap.train_text(self.state / "text.pt", self.tokenizer, steps=steps, say=self.say)[0]
+
+    @cached_property
+    def vae(self):
+        return vae.train_vae(self.state / "vae.pt", self.mels, steps=self.recipe.vae_steps, say=self.say)
+
+    @cached_property
+    def decoder(self):
+        """The same VAE with its decoder trained further; latents stay what they are."""
+        refined, steps = copy.deepcopy(self.vae), self.recipe.decoder_steps
+        return vae.refine_decoder(self.state / "decoder.pt", refined, self.mels, steps=steps, say=self.say)
+
+    @cached_property
+    def latents(self) -> np.ndarray:
+        path = self.state / "latents.npz"
+        if not path.exists():
+            found, scaling_factor = vae.encode_all(self.vae, self.mels, say=self.say)
+            np.savez(path.with_suffix(".unfinished.npz"), latents=found, scaling_factor=scaling_factor)
+            os.replace(path.with_suffix(".unfinished.npz"), path)
+        return np.load(path)["latents"]
+
+    @cached_property
+    def caption_embeddings(self) -> torch.Tensor:
+        """Of every clip's captions: (clips, ways, 64)."""
+        path = self.state / "captions.pt"
+        if not path.exists():
+            ways, clips = self.recipe.ways, self.recipe.clips
+            captions = [c for i in range(clips) for c in data.captions_at(data.TRAIN_SEED, i, ways)]
+            torch.save(clap.embed(self.text, self.tokenizer, captions).view(clips, ways, -1).half(), path)
+        return torch.load(path)
+
+    @cached_property
+    def audio(self):
+        """The audio tower, trained on the text tower's embeddings of the captions of the same clips."""
+        return clap.train_audio(
+            self.state / "audio.pt",
+            self.audio_features,
+            self.caption_embeddings,
+            steps=self.recipe.audio_steps,
+            say=self.say,
+        )
+
+    @cached_property
+    def audio_features(self) -> torch.Tensor:
+        return torch.from_numpy(self._of_all_clips("features", clap.clip_features))
+
+    @cached_property
+    def audio_embeddings(self) -> torch.Tensor:
+        """Of every clip: (clips, 1, 64)."""
+        path = self.state / "audio-embeddings.pt"
+        if not path.exists():
+            torch.save(clap.embed_audio(self.audio, self.audio_features)[:, None].half(), path)
+        return torch.load(path)
+
+    def unet(self, name: str):
+        """The UNet of a member of the family; mini-m learns from audio embeddings, the others from text."""
+        conditions = self.audio_embeddings if name == "mini-m" else self.caption_embeddings
+        return train_unet(
+            self.state / f"{name}.pt",
+            self.latents,
+            conditions,
+            clap.embed(self.text, self.tokenizer, [""])[0],
+            self._quality_only,
+            width=UNET_WIDTH[name],
+            steps=dict(self.recipe.unet_steps)[name],
+            say=self.say,
+        )
+
+    @cached_property
+    def _quality_captions(self) -> dict[str, torch.Tensor]:
+        rng = np.random.default_rng(5)
+        ways = {q: [say_nothing(rng, q) for _ in range(64)] for q in ("plain", "clean", "noisy", "muffled")}
+        return {q: clap.embed(self.text, self.tokenizer, captions) for q, captions in ways.items()}
+
+    def _quality_only(self, clips: np.ndarray) -> torch.Tensor:
+        """Embeddings of captions such as "low quality" that are true of these clips."""
+        found = [self._quality_captions[data.scene_at(data.TRAIN_SEED, int(c)).quality] for c in clips]
+        return torch.stack([ways[int(c) % len(ways)] for ways, c in zip(found, clips, strict=True)])
+
+    @cached_property
+    def judge(self):
+        heard = data.synthesise(
+            self.state / "data", "heard", judge.heard_clip, data.JUDGE_SEED, self.recipe.judge_clips, self.say
+        )
+        return judge.train_judge(self.state / "judge.pt", heard, steps=self.recipe.judge_steps, say=self.say)
+
+    def export(self, name: str) -> Path:
+        """Write the checkpoint's folder from the trained parts (the moving averages)."""
+        latents = self.state / "latents.npz"
+        self.decoder.register_to_config(scaling_factor=float(np.load(latents)["scaling_factor"]))
+        folder = self.checkpoints / name
+        card = folder / "README.md"
+        kept = card.read_text() if card.exists() else None
+        save_checkpoint(
+            folder,
+            tokenizer_files=self.state / "tokenizer",
+            text_encoder=self.text,
+            vae=self.decoder,
+            unet=self.unet(name),
+        )
+        if kept:
+            card.write_text(kept)
+        return folder
+
+    def export_clap(self) -> Path:
+        """Write the scoring CLAP's folder."""
+        folder = self.checkpoints / "mini-clap"
+        unfinished = folder.with_name("mini-clap.unfinished")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        clap.assemble(self.text, self.audio, self.tokenizer, unfinished)
+        shutil.rmtree(folder, ignore_errors=True)
+        unfinished.rename(folder)
+        return folder
+
+
+def main() -> None:
+    stages = [
+        "data",
+        "tokenizer",
+        "text",
+        "vae",
+        "latents",
+        "caption_embeddings",
+        "judge",
+        "audio",
+        *UNET_WIDTH,
+        "clap",
+    ]
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("stages", nargs="*", help=f"of {', '.join(stages)}; all, in this order, where none is named")
+    parser.add_argument("--smoke", action="store_true", help="run the whole recipe in seconds; it learns nothing")
+    parser.add_argument("--threads", type=int, help="CPU threads; one process a core beats one process on all")
+    asked = parser.parse_args()
+    unknown = set(asked.stages) - set(stages)
+    if unknown:
+        parser.error(f"no such stage: {', '.join(sorted(unknown))}; there are {', '.join(stages)}")
+    if asked.threads:
+        torch.set_num_threads(asked.threads)
+    state = state_folder() / "smoke" if asked.smoke else state_folder()
+    checkpoints = state / "checkpoints" if asked.smoke else CHECKPOINTS
+    family = Family(
+        state, checkpoints, Recipe.smoke() if asked.smoke else Recipe(), lambda text: print(text, flush=True)
+    )
+    for stage in asked.stages or stages:
+        family.say(f"== {stage}")
+        if stage in UNET_WIDTH:
+            family.say(f"{family.export(stage).name}: written")
+        elif stage == "clap":
+            family.say(f"{family.export_clap().name}: written")
+        else:
+            getattr(family, "mels" if stage == "data" else stage)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""The mini UNets: v-prediction on latents, told what to make by an embedding of text, or of audio."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from diffusers import UNet2DConditionModel
+
+from .loop import device, train
+from .parts import make_scheduler, make_unet
+
+SHORT = 32  # latent frames: 2.56 s; every fourth batch is of whole clips (64 frames, 5.12 s) and half the size
+NOTHING, QUALITY_ONLY = 0.10, 0.04  # shares of samples told nothing, or only the quality
+
+
+def draw_timesteps(rng: np.random.Generator, count: int, steps: int = 1000) -> np.ndarray:
+    """Mostly the middle of the schedule, where the sound takes shape; some everywhere; 4% pure noise."""
+    middle = 1 / (1 + np.exp(-rng.normal(-0.5, 1.1, count)))
+    where = np.where(rng.random(count) < 0.15, rng.random(count), middle)
+    drawn = np.minimum((where * steps).astype(np.int64), steps - 1)
+    return np.where(rng.random(count) < 0.04, steps - 1, drawn)
+
+
+def train_unet(
+    path: Path,
+    latents: np.ndarray,
+    conditions: torch.Tensor,
+    nothing: torch.Tensor,
+    quality_only: Callable[[np.ndarray], torch.Tensor],
+    *,
+    width: int,
+    steps: int,
+    batch: int = 48,
+    learning_rate: float = 2e-3,
+    seed: int = 0,
+    say=print,
+) -> UNet2DConditionModel:
+    """Train a UNet of a width.
+
+    Args:
+        latents: (clips, 8, 64, 8), unit deviation.
+        conditions: (clips, ways, 64): embeddings of each clip's captions, or of its audio.
+        nothing: (64,): the embedding of the empty prompt, for classifier-free guidance.
+        quality_only: from clip numbers to embeddings of captions such as "low quality" that fit those clips.
+    """
+    torch.manual_seed(seed)
+    unet = make_unet(width).to(device())
+    alphas = make_scheduler().alphas_cumprod.to(device())
+
+    def loss_of(step: int):
+        rng = np.random.default_rng([seed, step, 10])
+        count, frames = (batch // 2, 2 * SHORT) if step % 4 == 3 else (batch, SHORT)
+        clips = rng.integers(0, len(latents), count)
+        starts = rng.integers(0, latents.shape[2] - frames + 1, count)
+        pieces = np.stack([latents[c, :, s : s + frames] for c, s in zip(clips, starts, strict=True)])
+        clean = torch.from_numpy(pieces.astype(np.float32)).to(device())
+        told = conditions[
+            torch.from_numpy(clips), torch.from_numpy(rng.integers(0, conditions.shape[1], count))
+        ].float()
+        dice = torch.from_numpy(rng.random(count))
+        told[dice < NOTHING] = nothing
+        only = (dice >= NOTHING) & (dice < NOTHING + QUALITY_ONLY)
+        if only.any():
+            told[only] = quality_only(clips[only.numpy()])
+        t = torch.from_numpy(draw_timesteps(rng, count)).to(device())
+        noise = torch.from_numpy(rng.standard_normal(pieces.shape, dtype=np.float32)).to(device())
+        signal, spread = alphas[t].sqrt()[:, None, None, None], (1 - alphas[t]).sqrt()[:, None, None, None]
+        noisy, velocity = signal * clean + spread * noise, signal * noise - spread * clean
+        found = unet(noisy, t, encoder_hidden_states=None, class_labels=told.to(device())).sample
+        return F.mse_loss(found, velocity), {}
+
+    return train(
+        path,
+        unet,
+        loss_of,
+        steps=steps,
+        learning_rate=learning_rate,
+        seed=seed,
+        ema_decay=0.9985,
+        weight_decay=0.01,
+        say=say,
+    )

@@ -1,0 +1,147 @@
+"""The recipe: sounds and captions are what they say, a killed training ends in the same place, all stages run."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from librosa.feature import spectral_centroid
+from librosa.onset import onset_detect
+
+from mini import captions, data, sounds
+from mini.loop import train
+from mini.parts import UNET_WIDTH
+from mini.sounds import CLASSES, PITCHED, TIMED, Scene, render
+from mini.train import Family, Recipe
+
+
+@pytest.mark.parametrize("sound", CLASSES)
+def test_every_sound_is_finite_and_as_loud_as_the_others(sound):
+    audio = render(Scene(sound, quality="clean"), 2.56, seed=4)
+    assert audio.dtype == np.float32 and audio.shape == (40960,)
+    assert np.isfinite(audio).all() and np.abs(audio).max() < 1
+    assert -26 < 20 * np.log10(sounds._loud_rms(audio)) < -17
+
+
+@pytest.mark.parametrize("sound", PITCHED)
+def test_high_is_above_mid_is_above_low(sound):
+    low, mid, high = (
+        spectral_centroid(y=render(Scene(sound, pitch, quality="clean"), 5.12, seed=1), sr=16000).mean()
+        for pitch in ("low", "mid", "high")
+    )
+    assert low < 0.9 * mid and mid < 0.9 * high
+
+
+@pytest.mark.parametrize("sound", [s for s in TIMED if s not in ("helicopter", "siren", "cat", "flute")])
+def test_fast_has_more_onsets_than_slow(sound):
+    counts = [
+        len(onset_detect(y=render(Scene(sound, tempo=tempo, quality="clean"), 5.12, seed=1), sr=16000))
+        for tempo in ("slow", "fast")
+    ]
+    assert counts[1] > 1.8 * counts[0]
+
+
+def test_quality_and_background_are_audible():
+    clean, noisy = (render(Scene("clock", quality=q), 2.56, seed=2) for q in ("clean", "noisy"))
+    assert np.quantile(np.abs(noisy), 0.5) > 20 * np.quantile(np.abs(clean), 0.5)
+    for background in sounds.BACKGROUNDS:
+        behind = render(Scene("clock", quality="clean", background=background), 2.56, seed=2)
+        assert np.mean(behind**2) > 1.2 * np.mean(clean**2)
+
+
+def test_same_seed_same_data():
+    assert np.array_equal(data.clip_at(1, 17), data.clip_at(1, 17))
+    assert data.captions_at(1, 17, 5) == data.captions_at(1, 17, 5)
+    assert data.scene_at(1, 17) != data.scene_at(2, 17) or data.scene_at(1, 18) != data.scene_at(2, 18)
+
+
+def test_captions_say_what_is_there():
+    rng = np.random.default_rng(0)
+    for sound in CLASSES:
+        said = captions.say(Scene(sound, quality="noisy", background="birds"), rng).lower()
+        assert len(said.split()) >= 2
+    assert captions.say_nothing(rng) == ""
+    assert "quality" in " ".join(captions.say_nothing(rng, "noisy").lower() for _ in range(50))
+
+
+def test_scenes_have_only_what_their_sound_can_have():
+    rng = np.random.default_rng(0)
+    for _ in range(500):
+        scene = captions.draw_scene(rng)
+        assert (scene.pitch is not None) == (scene.sound in PITCHED)
+        assert (scene.tempo is not None) == (scene.sound in TIMED)
+        assert scene.background != scene.sound and scene.second != scene.sound
+
+
+def _tiny_training(path, steps, stop_at=None):
+    torch.manual_seed(0)
+    model = torch.nn.Linear(4, 1)
+
+    def loss_of(step):
+        if step == stop_at:
+            raise KeyboardInterrupt
+        return (model(torch.randn(16, 4)) - 1).square().mean(), {}
+
+    return train(path, model, loss_of, steps=steps, learning_rate=0.1, ema_decay=0.9, say=lambda _: None)
+
+
+def test_a_killed_training_ends_in_the_same_place(tmp_path, monkeypatch):
+    monkeypatch.setattr("mini.loop.SAVE_EVERY", -1.0)  # save at every step
+    unbroken = _tiny_training(tmp_path / "a.pt", 20)
+    with pytest.raises(KeyboardInterrupt):
+        _tiny_training(tmp_path / "b.pt", 20, stop_at=11)
+    resumed = _tiny_training(tmp_path / "b.pt", 20)
+    for a, b in zip(unbroken.parameters(), resumed.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+@pytest.fixture(scope="module")
+def smoke(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("smoke")
+    family = Family(folder, folder / "checkpoints", Recipe.smoke(), say=lambda _: None)
+    folder.joinpath("checkpoints").mkdir()
+    for name in UNET_WIDTH:
+        family.export(name)
+    family.export_clap()
+    return family
+
+
+def test_the_whole_recipe_makes_folders_that_diffusers_loads(smoke):
+    from mini.evaluate import load
+
+    for name in UNET_WIDTH:
+        pipe = load(smoke.checkpoints / name)
+        audio = pipe("a dog", num_inference_steps=1, audio_length_in_s=0.64).audios
+        assert audio.shape == (1, 10240) and np.isfinite(audio).all()
+        assert pipe.unet.config.block_out_channels[0] == UNET_WIDTH[name]
+
+
+def test_the_scoring_clap_is_a_transformers_folder(smoke):
+    from transformers import ClapModel, ClapProcessor
+
+    folder = smoke.checkpoints / "mini-clap"
+    model, processor = ClapModel.from_pretrained(folder), ClapProcessor.from_pretrained(folder)
+    audio = data.clip_at(1, 0)[:80000]
+    inputs = processor(text=["a dog", "rain"], audio=audio, sampling_rate=16000, return_tensors="pt", padding=True)
+    found = model(**inputs)
+    assert found.text_embeds.shape == (2, 64) and found.audio_embeds.shape == (1, 64)
+
+
+def test_the_fast_front_end_is_the_extractors(smoke):
+    from mini.clap import audio_features, feature_extractor
+
+    audio = data.clip_at(1, 3)
+    exact = feature_extractor()(audio[:80000], sampling_rate=16000, return_tensors="np")["input_features"][0, 0]
+    assert np.abs(audio_features(audio) - exact).max() < 1e-3
+
+
+def test_a_second_run_of_the_recipe_redoes_nothing(smoke):
+    again = Family(smoke.state, smoke.checkpoints, Recipe.smoke(), say=lambda text: pytest.fail(f"did work: {text}"))
+    again.unet("mini-s")
+
+
+def test_the_judge_hears_clips_of_any_length(smoke):
+    from mini.judge import verdicts
+
+    embeddings, logits = verdicts(smoke.judge, [data.clip_at(3, 0, 2.56), data.clip_at(3, 1, 2.56)])
+    assert embeddings.shape == (2, 128) and logits["sounds"].shape == (2, 24)
