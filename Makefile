@@ -1,65 +1,70 @@
-# `make` alone lists the commands. Everything runs in .venv, which is set up from nothing when first needed.
+# `make` alone lists the commands. Everything runs in .venv, which is set up from nothing when first needed. Another set
+# of versions: make test VENV=.venv-oldest CONSTRAINTS=constraints/oldest.txt; the newest: CONSTRAINTS=/dev/null.
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
 PYTHON ?= python3
+VENV ?= .venv
 CONSTRAINTS ?= constraints/current.txt
-BIN := .venv/bin
+BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --constraint $(CONSTRAINTS)
 NBVAL := --nbval --nbval-current-env --nbval-cell-timeout=120 --nbval-sanitize-with=tests/sanitize.cfg
 
-.PHONY: help demo lab test lint nbval unit bench train gpu-check lessons stamp
+.PHONY: help demo lab test lint nbval unit bench train gpu-check lessons classroom stamp
 
 help: ## list these commands
 	@echo "AudioLDM notebooks: text to sound, each tip an experiment. Start with: make demo"
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r name what; do printf '  make %-10s %s\n' "$$name" "$$what"; done
 
-demo: .venv/lessons-ready ## run lesson 01 without a browser: outputs/techno.wav and outputs/01_first_sound.html
+demo: $(VENV)/lessons-ready ## run lesson 01 without a browser: outputs/techno.wav and outputs/01_first_sound.html
 	@$(BIN)/python -m tools.lessons demo
 
-lab: .venv/lessons-ready ## open the lessons in JupyterLab
+lab: $(VENV)/lessons-ready ## open the lessons in JupyterLab
 	@echo "Opening JupyterLab on notebooks/; stop it with Ctrl+C."
 	@$(BIN)/jupyter lab notebooks/01_first_sound.ipynb
 
 test: lint nbval unit ## everything that continuous integration runs: style, lessons, unit tests
 
-lint: .venv/test-ready ## style of code and lessons
+lint: $(VENV)/test-ready ## style of code and lessons
 	@echo "Checking the style ..."
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 
-nbval: .venv/test-ready ## run every lesson and compare all its text with what is stored
+nbval: $(VENV)/test-ready ## run every lesson and compare all its text with what is stored
 	@echo "Running every lesson, and comparing what it puts out with what is stored ..."
 	@$(BIN)/python -m pytest $(NBVAL) --durations=5 -q notebooks
 
-unit: .venv/test-ready ## the unit tests
+unit: $(VENV)/test-ready ## the unit tests
 	@echo "Running the unit tests ..."
 	@$(BIN)/python -m pytest --durations=10 -q tests
 
-bench: .venv/lessons-ready ## the speed table, beside the model card's own snippet
+bench: $(VENV)/lessons-ready ## the speed table, beside the model card's own snippet
 	@$(BIN)/python -m tools.bench
 
-train: .venv/lessons-ready ## train the mini family from nothing; resumable
+train: $(VENV)/lessons-ready ## train the mini family from nothing; resumable
 	@$(BIN)/python -m mini.train
 
-gpu-check: .venv/test-ready ## what needs CUDA; says so where there is none
+gpu-check: $(VENV)/test-ready ## what needs CUDA; says so where there is none
 	@$(BIN)/python -c "import torch; print('CUDA:', torch.cuda.get_device_name() if torch.cuda.is_available() else 'none here, so every test below is skipped')"
 	@$(BIN)/python -m pytest -m gpu -rs -q tests
 
-lessons: .venv/test-ready ## run the lessons on the mini checkpoints and store their outputs
+lessons: $(VENV)/test-ready ## run the lessons on the mini checkpoints and store their outputs
 	@$(BIN)/python -m tools.lessons inject && $(BIN)/python -m tools.lessons execute && $(BIN)/python -m tools.lessons check
 
-stamp: .venv/lessons-ready ## set the public address: make stamp REPO=owner/name [REF=tag]
+classroom: $(VENV)/lessons-ready ## pack the lessons for students, without outputs and solutions, as one file for a stick
+	@$(BIN)/python -m tools.lessons classroom
+
+stamp: $(VENV)/lessons-ready ## set the public address: make stamp REPO=owner/name [REF=tag]
 	@$(BIN)/python -m tools.lessons stamp "$(or $(REPO),$(error usage: make stamp REPO=owner/name [REF=tag]))" "$(or $(REF),main)"
 
-.venv/lessons-ready: requirements.txt $(CONSTRAINTS)
-	@echo "Setting up .venv with the versions of $(CONSTRAINTS): minutes the first time, never again ..."
-	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv
-	@$(PIP) --requirement requirements.txt
+$(VENV)/lessons-ready: requirements.txt $(CONSTRAINTS)
+	@echo "Setting up $(VENV) with the versions of $(CONSTRAINTS): minutes the first time, never again ..."
+	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
+	@$(PIP) --requirement requirements.txt || { echo "Not to be had for $$($(PYTHON) --version)? Then: make CONSTRAINTS=/dev/null ..."; exit 1; }
 	@touch $@
 
-.venv/test-ready: .venv/lessons-ready requirements-dev.txt
+$(VENV)/test-ready: $(VENV)/lessons-ready requirements-dev.txt
 	@$(PIP) --requirement requirements.txt --requirement requirements-dev.txt
-	@if [ -x tools/browser.sh ]; then tools/browser.sh; fi
+	@tools/browser.sh
 	@touch $@
