@@ -35,14 +35,20 @@ def log_mel(waveform: np.ndarray) -> np.ndarray:
         float32 array of shape (..., samples // 160, 64): natural logarithm of the mel magnitude,
         at least ln(1e-5) = -11.5. One frame is 10 ms.
 
+    Raises:
+        ValueError: the waveform is shorter than one frame, 160 samples.
+
     Source: Liu et al. 2023 (arXiv 2301.12503); n_fft 1024, hop 160, 64 mels, 0-8000 Hz.
     Explained in lesson 01.
     """
     import torch
 
     wave = torch.as_tensor(np.ascontiguousarray(waveform), dtype=torch.float32)
+    if wave.shape[-1] < HOP_LENGTH:
+        raise ValueError(f"A log-mel-spectrogram needs at least {HOP_LENGTH} samples, not {wave.shape[-1]}.")
     edge = (N_FFT - HOP_LENGTH) // 2
-    flat = torch.nn.functional.pad(wave.reshape(1, -1, wave.shape[-1]), (edge, edge), mode="reflect")[0]
+    mode = "reflect" if wave.shape[-1] > edge else "constant"  # what is shorter cannot be mirrored that far
+    flat = torch.nn.functional.pad(wave.reshape(1, -1, wave.shape[-1]), (edge, edge), mode=mode)[0]
     window = torch.hann_window(N_FFT)
     spectrum = torch.stft(flat, N_FFT, HOP_LENGTH, window=window, center=False, return_complex=True).abs()
     mel = torch.from_numpy(mel_filterbank()) @ spectrum
