@@ -161,7 +161,7 @@ def demo() -> None:
     notebook = read(path)
     notebook.cells.append(nbformat.v4.new_code_cell(DEMO_TIMING))
     notebook = run(notebook)
-    seconds = float(notebook.cells.pop().outputs[0].text)
+    seconds = float(notebook.cells.pop().outputs[0].text.split()[-1])
     page.write_text(HTMLExporter().from_notebook_node(notebook)[0], encoding="utf-8")
     if not sound.is_file():
         raise SystemExit(f"{path.name} ran, but did not save {sound.relative_to(ROOT)}.")
