@@ -6,7 +6,7 @@ import librosa
 import numpy as np
 import pytest
 
-from utils.features import LOG_FLOOR, log_mel, mel_filterbank
+from utils.features import LOG_FLOOR, hz_to_mel, log_mel, mel_filterbank, mel_to_hz
 
 RATE = 16_000
 NOISE = 0.1 * np.random.default_rng(0).standard_normal(RATE)
@@ -52,6 +52,10 @@ def test_less_than_a_frame_is_refused_in_one_sentence(samples):
         log_mel(np.zeros(samples))
 
 
-def test_the_filters_cover_0_to_8000_hz():
-    filters = mel_filterbank()
-    assert filters.shape == (64, 513) and (filters >= 0).all() and (filters.sum(1) > 0).all()
+def test_the_filters_and_the_scale_are_librosas():
+    reference = librosa.filters.mel(sr=RATE, n_fft=1024, n_mels=64, fmin=0, fmax=8000)
+    assert mel_filterbank().shape == (64, 513) and mel_filterbank().dtype == np.float32
+    assert np.abs(mel_filterbank() - reference).max() < 1e-6 * reference.max()
+    hertz = np.array([0, 20, 999, 1000, 1001, 8000])
+    assert np.allclose(hz_to_mel(hertz), librosa.hz_to_mel(hertz))
+    assert np.allclose(mel_to_hz(hz_to_mel(hertz)), hertz)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -96,7 +97,8 @@ class Clip:
         except OSError as error:
             raise type(error)(error.errno, f"Cannot write the clip: {error.strerror}", str(path)) from None
         finally:
-            unfinished.unlink(missing_ok=True)
+            with suppress(OSError):
+                unfinished.unlink()
         return path
 
     def __repr__(self) -> str:

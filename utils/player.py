@@ -15,7 +15,7 @@ from html import escape
 import numpy as np
 
 from .clip import Clip, shorten
-from .features import FMAX, log_mel
+from .features import FMAX, HOP_LENGTH, SAMPLE_RATE, hz_to_mel, log_mel
 
 DB_RANGE = (-80.0, 10.0)  # of the mel magnitude, the same for every clip, so that colours can be compared
 COLOURS = 64
@@ -110,8 +110,6 @@ def _figure(clip: Clip, label: str, axis: float) -> str:
 
 
 def _axes(seconds: float) -> str:
-    from librosa import hz_to_mel
-
     step = next(s for s in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 1e9) if seconds / s <= 7)
     marks = np.arange(0, 1.001 * seconds, step)
     times = [f'<b class="t" style="left:{100 * t / seconds:.4g}%">{t:.4g}</b>' for t in marks]
@@ -126,7 +124,13 @@ def spectrogram_png(clip: Clip) -> bytes:
     from matplotlib import colormaps
     from PIL import Image
 
-    decibels = 20 / np.log(10) * log_mel(np.nan_to_num(clip.waveform))  # (frames, 64)
+    waveform = np.nan_to_num(clip.waveform)
+    if clip.sample_rate != SAMPLE_RATE:
+        from librosa import resample
+
+        waveform = resample(waveform, orig_sr=clip.sample_rate, target_sr=SAMPLE_RATE)
+    waveform = np.pad(waveform, (0, max(0, HOP_LENGTH - len(waveform))))
+    decibels = 20 / np.log(10) * log_mel(waveform)  # (frames, 64)
     if len(decibels) > MAX_COLUMNS:
         decibels = np.stack([part.max(0) for part in np.array_split(decibels, MAX_COLUMNS)])
     low, high = DB_RANGE

@@ -1,0 +1,155 @@
+"""Clip: facts that can be compared, files that are whole or not there, and nothing executed that a prompt contains."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from utils.clip import Clip, compare, shorten
+
+RATE = 16_000
+WAVE = (0.41 * np.sin(2 * np.pi * 440 * np.arange(RATE) / RATE)).astype(np.float32)
+SETTINGS = {
+    "checkpoint": "mini-s-v2",
+    "prompt": "a dog barking",
+    "negative_prompt": None,
+    "num_inference_steps": 10,
+    "audio_length_in_s": 1.0,
+    "guidance_scale": 2.5,
+    "seed": 0,
+    "scheduler": "DDIMScheduler",
+    "dtype": "float32",
+}
+
+
+def clip_of(waveform=WAVE, seconds=0.5, **settings) -> Clip:
+    return Clip(waveform, RATE, {**SETTINGS, **settings}, seconds)
+
+
+def test_facts_in_one_line_without_what_varies_from_run_to_run():
+    says = 'Clip: 1.00 s at 16 kHz, peak 0.41, "a dog barking", mini-s-v2, 10 steps, guidance 2.5, seed 0.'
+    assert repr(clip_of(seconds=0.5)) == repr(clip_of(seconds=7)) == says
+    assert repr(clip_of(negative_prompt="low quality")).endswith(
+        '"a dog barking", without "low quality", mini-s-v2, 10 steps, guidance 2.5, seed 0.'
+    )
+    assert repr(Clip(WAVE)) == "Clip: 1.00 s at 16 kHz, peak 0.41."
+
+
+@pytest.mark.parametrize("prompt", ["x" * 10_000, "two\nlines\r\n\tand\x00control\u202e", "«שלום» 😀 <b>"])
+def test_any_prompt_is_one_short_printable_line(prompt):
+    line = repr(clip_of(prompt=prompt))
+    assert line.isprintable() and len(line) < 200
+
+
+def test_shorten_keeps_what_fits():
+    assert shorten("ten  chars", 9) == "ten chars"
+    assert shorten("ten  chars", 8) == "ten cha…"
+
+
+def test_waveform_is_float32_and_one_channel():
+    assert clip_of(WAVE.astype(np.float64)).waveform.dtype == np.float32
+    assert clip_of(WAVE[:8000]).duration == 0.5
+    for bad in (np.zeros((2, 100)), np.zeros(0), 3.0):
+        with pytest.raises(ValueError, match=r"has the shape \(samples,\), at least one sample, not"):
+            Clip(bad)
+
+
+# ---- files
+
+
+def test_saved_as_16_bit_pcm_at_full_scale(tmp_path):
+    wave = np.array([0, 0.5, -0.5, 1, -1, 7, -7], dtype=np.float32)
+    path = Clip(wave, RATE).save(tmp_path / "new" / "folder" / "sound.wav")
+    info = soundfile.info(path)
+    assert (info.samplerate, info.channels, info.format, info.subtype) == (RATE, 1, "WAV", "PCM_16")
+    samples, _ = soundfile.read(path, dtype="int16")
+    assert samples.tolist() == [0, 16384, -16384, 32767, -32767, 32767, -32767]
+    assert [p.name for p in path.parent.iterdir()] == ["sound.wav"]
+
+
+def test_saving_replaces_and_takes_a_string(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    assert clip_of().save("a.wav") == clip_of(WAVE[:100]).save("a.wav") == Path("a.wav")
+    assert soundfile.info("a.wav").frames == 100
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_nan_and_infinity_are_refused_and_the_old_file_stays(tmp_path, bad):
+    path = clip_of().save(tmp_path / "a.wav")
+    before = path.read_bytes()
+    wave = WAVE.copy()
+    wave[5] = bad
+    with pytest.raises(ValueError, match=r"^a\.wav was not saved: the waveform has NaN or infinite samples\.$"):
+        clip_of(wave).save(path)
+    assert path.read_bytes() == before and len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("name", ["techno.mp3", "techno", "techno.wav.part"])
+def test_another_format_than_wav_is_refused(tmp_path, name):
+    with pytest.raises(ValueError, match=r"must end in \.wav, not 'techno"):
+        clip_of().save(tmp_path / name)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_place_that_cannot_be_written_is_one_sentence(tmp_path):
+    (tmp_path / "file").write_text("not a folder")
+    (tmp_path / "folder.wav").mkdir()
+    for path in (tmp_path / "file" / "a.wav", tmp_path / "folder.wav", Path("/proc/nowhere/a.wav")):
+        with pytest.raises(OSError, match="Cannot write the clip: ") as caught:
+            clip_of().save(path)
+        assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "folder.wav"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits the size of files by setrlimit")
+def test_a_full_disk_leaves_no_half_file(tmp_path):
+    program = """
+        import resource, signal, sys
+        import numpy as np, soundfile
+        from utils.clip import Clip
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, resource.RLIM_INFINITY))
+        try:
+            Clip(np.ones(16_000, np.float32)).save(sys.argv[1] + "/a.wav")
+        except OSError as error:
+            print(error)
+    """
+    command = [sys.executable, "-c", textwrap.dedent(program), str(tmp_path)]
+    root = Path(__file__).parent.parent
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
+    assert "Cannot write the clip: File too large" in done.stdout
+    assert os.listdir(tmp_path) == []
+
+
+# ---- compare
+
+
+def test_compare_shows_one_line_a_clip():
+    both = compare([clip_of(), clip_of(seed=1)])
+    first, second = repr(both).splitlines()
+    assert first == f"A: {clip_of()!r}" and second == f"B: {clip_of(seed=1)!r}"
+    assert repr(compare([clip_of()] * 28)).splitlines()[-1].startswith("AB: ")
+    assert repr(compare([clip_of()], labels=[10])).startswith("10: Clip")
+    assert both._repr_mimebundle_()["text/plain"] == repr(both)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"clips": []}, "nothing to compare"),
+        ({"clips": [clip_of()], "labels": ["a", "b"]}, "2 labels for 1 clips"),
+        ({"clips": [clip_of()], "columns": 0}, "columns must be a whole number of at least 1, not 0"),
+        ({"clips": [clip_of()], "columns": 1.5}, "columns must be a whole number of at least 1, not 1.5"),
+    ],
+)
+def test_compare_refuses_in_one_sentence(arguments, says):
+    with pytest.raises(ValueError, match=says):
+        compare(**arguments)

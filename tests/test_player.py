@@ -1,0 +1,234 @@
+"""The player's HTML: what is in it, that it is the same every time, and in a real browser that it plays and seeks."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from PIL import Image
+
+from utils.clip import Clip, compare
+from utils.player import DB_RANGE, mp3, player, spectrogram_png
+
+RATE = 16_000
+TIME = np.arange(5 * RATE) / RATE
+TONE = 0.25 * np.sin(2 * np.pi * 1000 * TIME)
+NASTY = "</bdi><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">' \"&amp; 😀 שלום"
+HTML = ("text/html", "text/plain")
+
+
+def clip_of(waveform=TONE, **settings) -> Clip:
+    settings = {"checkpoint": "mini-s-v2", "prompt": "a tone", "num_inference_steps": 10, "seed": 0, **settings}
+    return Clip(waveform, RATE, settings)
+
+
+class Outline(HTMLParser):
+    """All tags with their attributes, and all text outside style and script."""
+
+    def __init__(self, html: str):
+        super().__init__()
+        self.tags: list[tuple[str, dict]] = []
+        self.open: list[str] = []
+        self.text = ""
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in ("img", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if not {"style", "script"} & set(self.open):
+            self.text += data
+
+    def all(self, tag: str) -> list[dict]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+def test_a_clip_shows_itself_with_everything_inside():
+    bundle = clip_of()._repr_mimebundle_()
+    assert set(bundle) == set(HTML) and bundle["text/plain"] == repr(clip_of())
+    outline = Outline(bundle["text/html"])
+    assert not outline.open
+    (picture,), (sound,), (script,) = outline.all("img"), outline.all("audio"), outline.all("script")
+    assert picture["src"].startswith("data:image/png;base64,") and sound["src"].startswith("data:audio/mpeg;base64,")
+    assert picture["alt"] == "Log-mel-spectrogram of a tone: 5.00 s, 0 to 8 kHz" and sound["aria-label"] == "a tone"
+    assert "controls" in sound and script == {}
+    assert "http" not in re.sub(r"base64,[\w+/=]+", "", bundle["text/html"])  # nothing from a network
+    words = " ".join(outline.text.split())
+    assert "a tone 5.00 s, peak 0.25, mini-s-v2, 10 steps, seed 0" in words
+    assert "time (s) 0 1 2 3 4 5 kHz (mel) 0 0.5 1 2 4 8" in words
+
+
+def test_the_html_is_the_same_every_time_and_small():
+    noise = 0.1 * np.random.default_rng(0).standard_normal(len(TIME))
+    first, second = player([clip_of(noise)]), player([clip_of(noise)])
+    assert first == second and " id=" not in first
+    assert len(first) < 90_000  # the worst case: noise has the largest picture
+    assert len(player([clip_of()])) < 60_000
+
+
+def test_a_prompt_is_text_whatever_it_contains():
+    outline = Outline(player([clip_of(prompt=NASTY, negative_prompt=NASTY)], [NASTY]))
+    assert len(outline.all("script")) == 1 and len(outline.all("img")) == 1
+    assert not any(name.startswith("on") for _, attributes in outline.tags for name in attributes)
+    assert NASTY in outline.text and outline.all("audio")[0]["aria-label"].count("<script>") == 2
+
+
+def test_a_prompt_of_10000_characters_is_shortened():
+    html = player([clip_of(prompt="word " * 2000, negative_prompt="x" * 10_000)])
+    assert html.count("word") < 120 and "x" * 80 not in re.sub(r"base64,[\w+/=]+", "", html)
+
+
+def test_the_mp3_is_as_loud_as_the_clip_and_as_long():
+    for gain in (0.01, 1, 3.5):
+        data = mp3(clip_of(gain * TONE))
+        decoded, rate = soundfile.read(io.BytesIO(data))
+        assert rate == RATE and len(data) < 7000 * 5
+        assert np.abs(decoded[8000:60_000]).max() == pytest.approx(0.25 * gain, rel=0.05)
+    assert Clip(np.full(20, np.nan), RATE)._repr_mimebundle_()  # what is not a sound still shows its facts
+
+
+def pixels(clip: Clip) -> np.ndarray:
+    image = Image.open(io.BytesIO(spectrogram_png(clip)))
+    assert image.mode == "P"
+    return np.asarray(image)
+
+
+def test_the_picture_has_low_tones_below_and_one_scale_for_all():
+    loud = pixels(clip_of())
+    assert loud.shape == (64, 500)
+    row = np.argmax(loud[:, 250])
+    assert 63 - row == 21  # the band at 1000 Hz
+    soft = pixels(clip_of(TONE / 10))
+    step = (DB_RANGE[1] - DB_RANGE[0]) / 63
+    assert (int(loud[row, 250]) - int(soft[row, 250])) * step == pytest.approx(20, abs=step)
+    assert (pixels(clip_of(0 * TONE)) == 0).all()
+
+
+def test_long_short_and_other_rates():
+    assert pixels(clip_of(np.tile(TONE, 12))).shape == (64, 1000)
+    assert pixels(clip_of(TONE[:20])).shape == (64, 1)
+    fast = Clip(0.25 * np.sin(2 * np.pi * 1000 * np.arange(44_100) / 44_100), 44_100)
+    assert 63 - np.argmax(pixels(fast)[:, 50]) == 21
+    assert len(player([Clip(TONE[:20])])) > 1000
+
+
+def test_compared_clips_share_the_time_axis():
+    outline = Outline(player([clip_of(), clip_of(TONE[: 2 * RATE])], ["long", "short"], 2))
+    assert [picture["width"] for picture in outline.all("img")] == ["100%", "40%"]
+    bars = [attributes for _, attributes in outline.tags if attributes.get("class") == "aldm-seek"]
+    assert [(bar["data-axis"], bar["data-end"]) for bar in bars] == [("5.000", "5.000"), ("5.000", "2.000")]
+    assert "--n:2" in outline.tags[0][1]["style"]
+
+
+# ---- in a browser
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+    browser_path = next((p for p in ("/usr/bin/chromium", "/usr/bin/chromium-browser") if Path(p).exists()), None)
+    if not browser_path:
+        pytest.skip("no Chromium")
+    path = tmp_path_factory.mktemp("page") / "page.html"
+    clips = [clip_of(), clip_of(TONE[: 2 * RATE], prompt=NASTY)]
+    shown = clip_of()._repr_mimebundle_()["text/html"] + compare(clips)._repr_mimebundle_()["text/html"]
+    path.write_text(f"<!doctype html><meta charset=utf-8><title>safe</title>{shown}", encoding="utf-8")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=browser_path, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        problems = []
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
+        page.goto(path.as_uri())
+        page.wait_for_function("[...document.querySelectorAll('audio')].every(a => a.duration > 0)")
+        yield page
+        assert problems == []
+        browser.close()
+
+
+def state(page, index: int) -> tuple[float, bool, float]:
+    """Time, paused, and the cursor's place in percent."""
+    return page.evaluate(
+        "i => { const f = document.querySelectorAll('.aldm figure')[i], a = f.querySelector('audio');"
+        " return [a.currentTime, a.paused, parseFloat(f.querySelector('i').style.left)]; }",
+        index,
+    )
+
+
+def test_browser_nothing_in_a_prompt_is_executed(page):
+    assert page.title() == "safe"
+    assert NASTY in page.locator("figcaption").nth(2).inner_text()
+
+
+def test_browser_the_sound_has_the_length_of_the_clip(page):
+    assert page.evaluate("[...document.querySelectorAll('audio')].map(a => a.duration)") == [5, 5, 2]
+
+
+def test_browser_click_and_keys_seek(page):
+    bar = page.get_by_role("slider", name="Position in a tone", exact=True)
+    box = bar.bounding_box()
+    page.mouse.click(box["x"] + 0.5 * box["width"], box["y"] + 30)
+    assert state(page, 0) == [pytest.approx(2.5, abs=0.02), True, pytest.approx(50, abs=0.5)]
+    bar.focus()
+    for key, seconds in (("ArrowRight", 2.75), ("ArrowLeft", 2.5), ("PageUp", 3.5), ("End", 4.99), ("Home", 0)):
+        page.keyboard.press(key)
+        assert state(page, 0)[0] == pytest.approx(seconds, abs=0.02)
+    assert bar.get_attribute("aria-valuetext") == "0.0 of 5.0 seconds"
+    assert bar.get_attribute("aria-valuemax") == "5"
+
+
+def test_browser_the_cursor_follows_and_only_one_plays(page):
+    first, second = page.get_by_role("slider").nth(0), page.get_by_role("slider").nth(2)
+    first.focus()
+    page.keyboard.press(" ")
+    page.wait_for_function("document.querySelector('audio').currentTime > 0.3")
+    time, paused, cursor = state(page, 0)
+    assert not paused and cursor == pytest.approx(100 * time / 5, abs=4)
+    second.focus()
+    page.keyboard.press(" ")
+    page.wait_for_function("document.querySelectorAll('audio')[2].currentTime > 0.2")
+    assert state(page, 0)[1] and not state(page, 2)[1]
+    page.keyboard.press(" ")
+    time, paused, cursor = state(page, 2)
+    assert paused and cursor == pytest.approx(100 * time / 5, abs=0.5)  # of the common axis, not of its own 2 s
+
+
+@pytest.mark.parametrize("width", [400, 1280])
+def test_browser_nothing_overflows(page, width):
+    page.set_viewport_size({"width": width, "height": 900})
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    boxes = [figure.bounding_box() for figure in page.locator("figure").all()]
+    assert all(box["width"] > 250 for box in boxes)
+    assert (boxes[1]["y"] == boxes[2]["y"]) == (width == 1280)
+
+
+def test_browser_controls_follow_the_theme(page):
+    html = clip_of()._repr_mimebundle_()["text/html"]
+    scheme = page.evaluate(
+        "html => { const box = document.body.appendChild(document.createElement('div')); box.style.color = '#ddd';"
+        " box.append(document.createRange().createContextualFragment(html));"
+        " const scheme = box.firstChild.style.colorScheme; box.remove(); return scheme; }",
+        html,
+    )
+    assert scheme == "dark"
+    assert page.evaluate("document.querySelector('.aldm').style.colorScheme") == "light"
+
+
+def test_without_scripts_and_styles_the_figure_and_the_player_remain():
+    bare = re.sub(r"<(style|script)>.*?</\1>", "", player([clip_of()]), flags=re.S)
+    outline = Outline(bare)
+    assert outline.all("img")[0]["height"] == "128" and "controls" in outline.all("audio")[0]
+    assert base64.b64decode(outline.all("audio")[0]["src"].split(",")[1]) == mp3(clip_of())
+    assert "slider" not in bare  # what cannot be used is not announced
