@@ -68,3 +68,8 @@ $(VENV)/test-ready: $(VENV)/lessons-ready requirements-dev.txt
 	@$(PIP) --requirement requirements.txt --requirement requirements-dev.txt
 	@tools/browser.sh
 	@touch $@
+
+.PHONY: matrix
+matrix: ## the unit tests on another set of versions: make matrix SET=oldest, or SET=colab
+	@$(MAKE) unit VENV=.venv-$(or $(SET),$(error usage: make matrix SET=oldest, or SET=colab)) CONSTRAINTS=constraints/$(SET).txt
+	@.venv-$(SET)/bin/python -m pip list 2>/dev/null | grep -E "^(torch|diffusers|transformers|huggingface|numpy|ipywidgets|ipython) "

@@ -37,6 +37,7 @@ def one_client(hub, tmp_path_factory):
         "loading.ANSWER_SECONDS = 2\n"
         "huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE = 100_000  # of 10 MB: our files are small, too"
     )
+    assert client.run(LOAD)["error"] == ""  # the libraries are imported: what follows is timed
     yield client
     client.close()
 
@@ -122,6 +123,9 @@ def test_offline_by_the_environment(hub, tmp_path):
 def test_a_download_that_is_dropped_goes_on_where_it_stopped(hub, client):
     hub.fault = "dropped once"
     answer = client.run(LOAD)
+    if answer["error"]:  # huggingface_hub before 1.0 goes on only when asked again
+        assert sentence(answer).startswith("The download of cvssp/audioldm-s-full-v2 broke off: load it again")
+        answer = client.run(LOAD)
     assert answer["error"] == ""
     assert any("bytes=" in request for request in hub.requests if request.startswith("GET /cdn"))
 

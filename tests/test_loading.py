@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import diffusers
 import pytest
 import torch
 import transformers
@@ -21,7 +22,7 @@ from utils import loading
 from utils.checkpoints import BY_HUB_ID, CHECKPOINTS
 from utils.loading import LoadingError, checkpoint_name, load_pipeline
 
-FAULTY = (5, 0) <= tuple(int(n) for n in transformers.__version__.split(".")[:2]) < (5, 17)  # see test_tokenizer_fault
+FAULTY = (5, 0) <= loading._release(transformers.__version__) < (5, 17)  # see test_tokenizer_fault
 SAVED = {"safetensors": "audioldm-s-full-v2", "pickled, of 2023": "audioldm-s-full"}
 ON_CPU = pytest.mark.skipif(torch.cuda.is_available() or torch.backends.mps.is_available(), reason="there is a GPU")
 
@@ -135,10 +136,10 @@ def test_auto_without_a_gpu_is_the_mini(random_checkpoint, monkeypatch, capsys):
     assert capsys.readouterr().out == "mini-s-v2 on cpu in float32 (auto: there is no CUDA device).\n"
 
 
-def test_auto_obeys_the_environment(random_checkpoint, repository, monkeypatch, capsys):
-    monkeypatch.setenv("AUDIOLDM_CHECKPOINT", str(repository))
-    assert checkpoint_name(load_pipeline("auto", device="cpu")) == "small"
-    assert capsys.readouterr().out == "small on cpu in float32 (auto: AUDIOLDM_CHECKPOINT asks for it).\n"
+def test_auto_obeys_the_environment(random_checkpoint, monkeypatch, capsys):
+    monkeypatch.setenv("AUDIOLDM_CHECKPOINT", str(random_checkpoint))
+    assert checkpoint_name(load_pipeline("auto", device="cpu")) == "mini-s-v2"
+    assert capsys.readouterr().out == "mini-s-v2 on cpu in float32 (auto: AUDIOLDM_CHECKPOINT asks for it).\n"
     load_pipeline(random_checkpoint, device="cpu")
     assert capsys.readouterr().out == ""  # an explicit name is taken as it is, and quietly
 
@@ -167,7 +168,7 @@ def test_auto_never_hangs(fault, hub, client):
     answer = client.run(code)
     hub.fault = ""
     assert answer["result"] == ["mini-s-v2", "there is CUDA, but the Hugging Face Hub cannot be reached"]
-    assert time.monotonic() - start < 8
+    assert time.monotonic() - start < 10  # of these, 5 are the wait
 
 
 def _fresh_session() -> str:
@@ -265,10 +266,8 @@ def test_a_mini_that_is_not_there_says_where_it_should_be(tmp_path, monkeypatch)
 
 
 def test_names_for_labels(random_checkpoint, repository):
-    from diffusers import AudioLDMPipeline
-
     assert checkpoint_name(load_pipeline(random_checkpoint, device="cpu")) == "mini-s-v2"
-    plain = AudioLDMPipeline.from_pretrained(repository)
+    plain = diffusers.AudioLDMPipeline.from_pretrained(repository)
     assert checkpoint_name(plain) == "small"
     plain.register_to_config(_name_or_path="cvssp/audioldm")
     assert checkpoint_name(plain) == "audioldm-s-full"
@@ -362,10 +361,9 @@ def test_harmless_messages_are_silenced_and_others_let_through(repository):
     filters = [list(logger.filters) for logger in loggers]
     for logger in loggers:
         logger.addHandler(listener)
-    from diffusers import AudioLDMPipeline
-
-    AudioLDMPipeline.from_pretrained(repository)
-    assert any("has been deprecated" in line for line in heard)  # it is there to be silenced
+    diffusers.AudioLDMPipeline.from_pretrained(repository)
+    if loading._release(diffusers.__version__) > (0, 33):  # before, it was not deprecated
+        assert any("has been deprecated" in line for line in heard)  # it is there to be silenced
     heard.clear()
     with loading._quiet():
         loggers[0].warning("something new")
