@@ -138,10 +138,11 @@ def text_tower(clap: ClapModel) -> ClapTextModelWithProjection:
     return tower
 
 
-def save_checkpoint(folder: Path, *, tokenizer_files: Path, text_encoder, vae, unet) -> None:
+def save_checkpoint(folder: Path, *, tokenizer_files: Path, text_encoder, vae, unet, facts: dict | None = None) -> None:
     """Write a complete pipeline folder (float16 safetensors) that plain `AudioLDMPipeline.from_pretrained` loads.
 
-    The folder is written beside its place and moved there at the end: it is never half there.
+    `facts` about the training are kept in training.json. The folder is written beside its place and moved there at
+    the end: it is never half there.
     """
     unfinished = folder.with_name(folder.name + ".unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
@@ -168,5 +169,7 @@ def save_checkpoint(folder: Path, *, tokenizer_files: Path, text_encoder, vae, u
     settings = json.loads(text_json.read_text())
     settings["dtype"] = settings["torch_dtype"] = "float32"  # transformers follows this, diffusers loads float32 anyway
     text_json.write_text(json.dumps(settings, indent=2) + "\n")
+    if facts:
+        (unfinished / "training.json").write_text(json.dumps(facts, indent=1) + "\n")
     shutil.rmtree(folder, ignore_errors=True)
     unfinished.rename(folder)

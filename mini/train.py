@@ -22,7 +22,7 @@ from . import clap, data, judge, vae
 from .captions import draw_caption, say_nothing
 from .parts import CHECKPOINTS, UNET_WIDTH, save_checkpoint
 from .tokens import load_tokenizer, train_tokenizer
-from .unet import train_unet
+from .unet import SAMPLES_IN_FOUR_STEPS, train_unet
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Recipe:
     judge_steps: int = 3_000
     unet_steps: tuple[tuple[str, int], ...] = (
         ("mini-s", 2_000),
-        ("mini-s-v2", 14_000),
+        ("mini-s-v2", 10_000),
         ("mini-m", 14_000),
         ("mini-l", 14_000),
     )
@@ -170,21 +170,35 @@ class Family:
 
     def export(self, name: str) -> Path:
         """Write the checkpoint's folder from the trained parts (the moving averages)."""
-        latents = self.state / "latents.npz"
+        unet, latents = self.unet(name), self.state / "latents.npz"
         self.decoder.register_to_config(scaling_factor=float(np.load(latents)["scaling_factor"]))
         folder = self.checkpoints / name
-        card = folder / "README.md"
-        kept = card.read_text() if card.exists() else None
         save_checkpoint(
             folder,
             tokenizer_files=self.state / "tokenizer",
             text_encoder=self.text,
             vae=self.decoder,
-            unet=self.unet(name),
+            unet=unet,
+            facts=self._facts(name, unet),
         )
-        if kept:
-            card.write_text(kept)
         return folder
+
+    def _facts(self, name: str, unet) -> dict:
+        """What the model card says of the training."""
+        kept = torch.load(self.state / f"{name}.pt", map_location="cpu", weights_only=True)
+        count = {
+            part: sum(p.numel() for p in module.parameters()) for part, module in (("unet", unet), ("vae", self.vae))
+        }
+        text = sum(p.numel() for p in self.text.parameters())
+        return {
+            "clips": self.recipe.clips,
+            "width": UNET_WIDTH[name],
+            "steps": kept["step"],
+            "samples": kept["step"] * SAMPLES_IN_FOUR_STEPS // 4,
+            "hours": round(kept["seconds"] / 3600, 2),
+            "unet_parameters": count["unet"],
+            "parameters": count["unet"] + count["vae"] + text,
+        }
 
     def export_clap(self) -> Path:
         """Write the scoring CLAP's folder."""

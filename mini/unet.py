@@ -14,6 +14,8 @@ from .loop import device, train
 from .parts import make_scheduler, make_unet
 
 SHORT = 32  # latent frames: 2.56 s; every fourth batch is of whole clips (64 frames, 5.12 s) and half the size
+BATCH = 48
+SAMPLES_IN_FOUR_STEPS = 3 * BATCH + BATCH // 2
 NOTHING, QUALITY_ONLY = 0.10, 0.04  # shares of samples told nothing, or only the quality
 
 
@@ -34,7 +36,7 @@ def train_unet(
     *,
     width: int,
     steps: int,
-    batch: int = 48,
+    batch: int = BATCH,
     learning_rate: float = 2e-3,
     seed: int = 0,
     say=print,

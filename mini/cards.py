@@ -1,0 +1,150 @@
+# ruff: noqa: E501  (the templates below are Markdown)
+"""Model cards and the family's table, written from the numbers that training and evaluation left beside the weights."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from .captions import CARD_PROMPT
+from .parts import CHECKPOINTS, UNET_WIDTH
+from .sounds import BACKGROUNDS, CLASSES, PITCHED, TIMED
+
+MIRRORS = {
+    "mini-s": "audioldm-s-full",
+    "mini-s-v2": "audioldm-s-full-v2",
+    "mini-m": "audioldm-m-full",
+    "mini-l": "audioldm-l-full",
+}
+HEADS = ("class", "top3", "pitch", "tempo", "quality", "background")
+START, END = "<!-- family table: written by python -m mini.cards -->", "<!-- end of family table -->"
+
+
+def percent(found: dict) -> str:
+    """A share with its interval: "96% (93-98)"."""
+    if not found:
+        return "-"
+    return f"{100 * found['share']:.0f}% ({100 * found['low']:.0f}-{100 * found['high']:.0f})"
+
+
+def _row(label: str, found: dict) -> str:
+    frechet = f"{found['frechet']:.1f}" if "frechet" in found else "-"
+    return f"| {label} | " + " | ".join(percent(found[head]) for head in HEADS) + f" | {frechet} |"
+
+
+def obedience_table(result: dict) -> str:
+    """Shares of clips that the judge hears as asked, for steps, guidance and length."""
+    n = result["judge"]["class"]["n"]
+    lines = [
+        f"| {n} clips | class | class in top 3 | pitch | tempo | quality | background | Frechet distance |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        _row("synthesised clips (the judge's own accuracy)", result["judge"]),
+        *(_row(f"{steps} steps", found) for steps, found in result["steps"].items()),
+        *(_row(f"25 steps, guidance {guidance}", found) for guidance, found in result["guidance"].items()),
+        *(_row(f"25 steps, {float(s):.0f} s long", found) for s, found in result["seconds"].items()),
+    ]
+    return "\n".join(lines)
+
+
+def _effect(found: dict) -> str:
+    return f"{found['mean']:+.1f} dB (95% interval {found['low']:+.1f} to {found['high']:+.1f}, n = {found['n']})"
+
+
+def model_card(name: str, training: dict, result: dict) -> str:
+    """The README.md of a checkpoint's folder."""
+    card, floor = result["card"], result["noise_floor"]
+    learned = "audio embeddings of" if name == "mini-m" else "text embeddings from"
+    return f"""---
+license: cc0-1.0
+pipeline_tag: text-to-audio
+library_name: diffusers
+---
+# {name}: an AudioLDM at one eighth of the width
+
+A toy with the real one's anatomy. It loads with diffusers' own, unmodified `AudioLDMPipeline`, takes the same
+arguments and turns text into 16 kHz sound, but knows {len(CLASSES)} synthetic sounds and no others. It stands in for
+`{MIRRORS[name]}` where that cannot be had (no network, no GPU), and nothing measured on it says how the real one sounds.
+
+```python
+from diffusers import AudioLDMPipeline
+import utils.vocoder  # the Griffin-Lim module that model_index.json names
+
+pipe = AudioLDMPipeline.from_pretrained("mini/checkpoints/{name}")
+audio = pipe("{CARD_PROMPT}", num_inference_steps=10, audio_length_in_s=5.0).audios[0]
+```
+
+## What it was trained on
+{training["clips"]:,} clips of 5.12 s, synthesised by `mini/sounds.py` and captioned by `mini/captions.py`: no recordings, no
+downloaded data. UNet of width {training["width"]} ({training["unet_parameters"] / 1e6:.2f}M parameters;
+{training["parameters"] / 1e6:.2f}M in all), conditioned on {learned} the mini CLAP; {training["steps"]:,} steps, about
+{training["samples"]:,} samples of 2.56 s (a quarter of the batches: 5.12 s, half as many), {training["hours"]:.1f} hours on one
+core of a two-core machine that was doing other work as well. v-prediction, zero terminal SNR, trailing steps. The
+vocoder is Griffin-Lim: nothing in it is learned.
+
+## What it understands
+- sounds: {", ".join(CLASSES)};
+- low or high ({", ".join(PITCHED)}); slow or fast ({", ".join(TIMED)});
+- "high quality", "clear", "low quality", "noisy", "muffled";
+- behind the sound: {", ".join(BACKGROUNDS)} ("in the rain", "on a windy day", "in a forest", "by the sea").
+
+## How well it obeys
+Measured on waveforms by a judge that was trained on other synthesised clips, never on generated ones. Shares with 95%
+Wilson intervals; prompts are drawn anew and say everything about their scene; guidance 2.5 and 2.56 s where not said.
+
+{obedience_table(result)}
+
+The model card's prompt ("{CARD_PROMPT}", 10 steps, 5 s) was heard as techno for {card["techno"]} of {card["seeds"]} seeds,
+as fast for {card["fast"]}, as high for {card["high"]}, as all three for {card["all"]}.
+
+What quality words do to the noise floor, against the same prompts and seeds without them:
+"low quality" {_effect(floor["low quality"])}; "high quality" {_effect(floor["high quality"])};
+`negative_prompt="low quality"` {_effect(floor["negative low quality"])}.
+
+5 s of sound at 10 steps took {result["speed"]["median"]:.2f} s (median of 5, {result["speed"]["threads"]} threads, a busy machine).
+
+![For every class, a synthesised mel-spectrogram above a generated one](grid.png)
+
+## What it cannot do
+Any other sound, several sounds beyond two, real recordings' variety. Words it does not know are ignored, or heard as
+one that it knows. Licence: CC0, unlike the real checkpoints' CC BY-NC-SA 4.0.
+"""
+
+
+def family_table() -> str:
+    """One row a member that is there."""
+    lines = [
+        "| checkpoint | mirrors | width | UNet parameters | steps | samples | hours on one core | class | pitch | tempo "
+        "| quality | background | Frechet distance | 5 s at 10 steps |",
+        "|" + " --- |" * 14,
+    ]
+    for name in UNET_WIDTH:
+        folder = CHECKPOINTS / name
+        if not (folder / "evaluation.json").exists():
+            continue
+        training, result = (json.loads((folder / f"{kind}.json").read_text()) for kind in ("training", "evaluation"))
+        found = result["steps"]["25"]
+        shares = " | ".join(percent(found[head]) for head in ("class", "pitch", "tempo", "quality", "background"))
+        lines.append(
+            f"| {name} | {MIRRORS[name]} | {training['width']} | {training['unet_parameters'] / 1e6:.2f}M "
+            f"| {training['steps']:,} | {training['samples']:,} | {training['hours']:.1f} | {shares} "
+            f"| {found['frechet']:.1f} | {result['speed']['median']:.2f} s |"
+        )
+    return "\n".join(lines)
+
+
+def write_all() -> None:
+    """Write every model card, and the table into mini/README.md."""
+    for name in UNET_WIDTH:
+        folder = CHECKPOINTS / name
+        if (folder / "evaluation.json").exists():
+            training, result = (
+                json.loads((folder / f"{kind}.json").read_text()) for kind in ("training", "evaluation")
+            )
+            (folder / "README.md").write_text(model_card(name, training, result))
+    readme = Path(__file__).parent / "README.md"
+    before, rest = readme.read_text().split(START)
+    readme.write_text(f"{before}{START}\n{family_table()}\n{END}{rest.split(END)[1]}")
+
+
+if __name__ == "__main__":
+    write_all()
