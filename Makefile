@@ -34,6 +34,7 @@ lint: $(VENV)/test-ready ## style of code and lessons
 nbval: $(VENV)/test-ready ## run every lesson and compare all its text with what is stored
 	@echo "Running every lesson, and comparing what it puts out with what is stored ..."
 	@$(BIN)/python -m pytest $(NBVAL) --durations=5 -q notebooks
+	@$(BIN)/python -m tools.lessons check
 
 unit: $(VENV)/test-ready ## the unit tests
 	@echo "Running the unit tests ..."

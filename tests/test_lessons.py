@@ -214,3 +214,16 @@ def test_a_lesson_survives_the_way_to_text_and_back(mutants, tmp_path, monkeypat
     lessons.to_py("01", tmp_path / "a.py")
     back = jupytext.read(tmp_path / "a.py", fmt="py:percent")
     assert [cell.source for cell in back.cells] == [cell.source for cell in cells]
+
+
+def test_what_would_differ_on_another_processor_is_shown(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(lessons, "NOTEBOOKS", tmp_path)
+    monkeypatch.delenv("ATEN_CPU_CAPABILITY", raising=False)
+    code = "import os\n\nprint('the same')\nprint(os.environ.get('ATEN_CPU_CAPABILITY'))"
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
+    lessons.write(tmp_path / "01_a.ipynb", lessons.run(notebook, tmp_path))
+    with pytest.raises(SystemExit) as ended:
+        lessons.portable([])
+    shown = capsys.readouterr().out
+    assert ended.value.code == 1 and "1 outputs differ" in shown
+    assert "cell 1, AVX2" in shown and "-None" in shown and "+avx2" in shown and "the same" not in shown

@@ -352,10 +352,11 @@ def portable(names: list[str]) -> None:
     for path in lessons(names):
         stored = read(path)
         for label, environment in OTHER_PROCESSORS.items():
-            fresh = run(stored, environment=environment)
+            fresh = run(stored, path.parent, environment)
             for old, new in zip(code_cells(stored), code_cells(fresh), strict=True):
-                lines = difflib.unified_diff(compared_text(old).splitlines(), compared_text(new).splitlines(), n=0)
-                if changed := list(lines)[2:]:
+                pair = compared_text(old).splitlines(), compared_text(new).splitlines()
+                lines = list(difflib.unified_diff(*pair, n=0))[2:]  # without the two lines of file names
+                if changed := [line for line in lines if not line.startswith("@@")]:
                     differences += 1
                     print(f"{path.name}, cell {old.execution_count}, {label}:", *changed, sep="\n    ")
     print(f"{differences} outputs differ on another processor.")
