@@ -227,6 +227,22 @@ def best_of(clips: Sequence[Clip], prompt: str | None = None, model: str = "auto
     return [clips[i] for i in np.argsort(-scores, kind="stable")]
 
 
+MEASURES = {  # those of one clip: what a sweep can compute by name
+    measure.__name__: measure
+    for measure in (
+        loudness_db,
+        noise_floor_db,
+        spectral_flatness,
+        spectral_centroid_hz,
+        onset_rate,
+        tempo_bpm,
+        clipped_share,
+        is_silent,
+        clap_similarity,
+    )
+}
+
+
 def _choose_clap(clips: Sequence[Clip]) -> str:
     names = {clip.settings.get("checkpoint") for clip in clips}
     return "mini-clap" if all(name in CHECKPOINTS and CHECKPOINTS[name].is_mini for name in names) else REAL_CLAP
@@ -237,9 +253,12 @@ def _load_clap(model: str):
     import torch
     from transformers import AutoTokenizer, ClapFeatureExtractor, ClapModel
 
+    from .loading import _quiet
+
     place = CHECKPOINTS["mini-s"].folder.with_name(model) if model == "mini-clap" else model
     try:
-        clap = ClapModel.from_pretrained(place).eval()
+        with _quiet():
+            clap = ClapModel.from_pretrained(place)
         extractor = ClapFeatureExtractor.from_pretrained(place)
         tokenizer = AutoTokenizer.from_pretrained(place)  # not ClapProcessor's, which on some versions reads letters
     except (OSError, ValueError) as error:
@@ -247,7 +266,8 @@ def _load_clap(model: str):
             f"The CLAP model {model!r} cannot be had: give a folder with a ClapModel and its ClapProcessor, "
             f'"mini-clap", or, with the Hub in reach, an id such as "{REAL_CLAP}".'
         ) from error
-    return clap.to("cuda" if torch.cuda.is_available() else "cpu"), extractor, tokenizer
+    # in float32: a file in half precision stays so when loaded, and a CPU cannot mix the two
+    return clap.float().eval().to("cuda" if torch.cuda.is_available() else "cpu"), extractor, tokenizer
 
 
 def _for_clap(clip: Clip, extractor) -> np.ndarray:
