@@ -79,6 +79,20 @@ class Picture:
         return f'<img alt="{escape(self.alt)}" style="max-width:100%" src="data:image/png;base64,{data}">'
 
 
+@dataclass(frozen=True, repr=False, eq=False)
+class Film(Picture):
+    """Pictures that follow one another, as animated WebP; `figure` is the last. Explained in lesson 03.
+
+    It runs only while it is opened, so that nothing moves beside what is being read.
+    """
+
+    webp: bytes
+
+    def _repr_html_(self) -> str:
+        image = f'<img alt="{escape(self.alt)}" src="data:image/webp;base64,{base64.b64encode(self.webp).decode()}">'
+        return f"<details><summary>Open to see the film, close to stop it</summary>{image}</details>"
+
+
 def waveform(clip: Clip, alt: str = "") -> Picture:
     """The samples against time in seconds, with full scale (1 and -1) marked; `alt` says what is to be seen.
 
@@ -156,11 +170,33 @@ def film_strip(
 
     Each of `latents` has the shape (1, channels, frames, bands); as many `labels`. Explained in lesson 03.
     """
+    return strip(_decoded(pipe, latents), labels, "Latents, decoded", alt)
+
+
+def film(pipe: AudioLDMPipeline, latents: Sequence[torch.Tensor], labels: Sequence[str], alt: str = "") -> Film:
+    """The same as a film, a frame for each of `latents`; see `film_strip`. Explained in lesson 03."""
+    from PIL import Image
+
+    mels, frames = _decoded(pipe, latents), []
+    picture = strip(mels[:1], labels[:1])
+    panel = picture.figure.axes[0]
+    with matplotlib.rc_context(STYLE):
+        for mel, label in zip(mels, labels, strict=True):
+            panel.images[0].set_data(DB_PER_NEPER * mel.T)
+            panel.set_title(label)
+            png = io.BytesIO()
+            picture.figure.savefig(png, format="png", dpi=75)
+            frames.append(Image.open(png).convert("RGB"))
+    webp, pauses = io.BytesIO(), [150] * (len(frames) - 1) + [2000]  # milliseconds
+    frames[0].save(webp, "WEBP", save_all=True, append_images=frames[1:], duration=pauses, loop=0, quality=60)
+    return Film(picture.figure, f"Film of latents, decoded: {len(frames)} frames. {alt}".strip(), webp.getvalue())
+
+
+def _decoded(pipe: AudioLDMPipeline, latents: Sequence[torch.Tensor]) -> list[np.ndarray]:
     import torch
 
     with torch.inference_mode():
-        mels = [pipe.decode_latents(frame)[0, 0].float().cpu().numpy() for frame in latents]
-    return strip(mels, labels, "Latents, decoded", alt)
+        return [pipe.decode_latents(frame)[0, 0].float().cpu().numpy() for frame in latents]
 
 
 def curve(
