@@ -34,6 +34,7 @@ _MODULE_OF = {  # public name -> module that defines it
     "spectral_flatness": "measures",
     "tempo_bpm": "measures",
     "knee": "measures",
+    "load_clips": "sweep",
 }
 
 
