@@ -33,8 +33,8 @@ def hub(tmp_path_factory):
 def one_client(hub, tmp_path_factory):
     client = Client(hub.url, tmp_path_factory.mktemp("home"))
     client.run(
-        "import utils.loading as loading, huggingface_hub.constants\nfrom utils.loading import load_pipeline\n"
-        "loading.ANSWER_SECONDS = 2\n"
+        "import utils.hub as hub, huggingface_hub.constants\nfrom utils.loading import load_pipeline\n"
+        "hub.ANSWER_SECONDS = 2\n"
         "huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE = 100_000  # of 10 MB: our files are small, too"
     )
     assert client.run(LOAD)["error"] == ""  # the libraries are imported: what follows is timed
@@ -54,7 +54,7 @@ def client(hub, one_client):
 def sentence(answer: dict) -> str:
     """The last line of what a learner would read, if it is one sentence of a LoadingError."""
     kind, _, text = answer["error"].partition(": ")
-    assert kind == "utils.loading.LoadingError", answer
+    assert kind == "utils.hub.LoadingError", answer
     assert "\n" not in text and "Traceback" not in text
     assert text.endswith((".", "?"))
     return text

@@ -20,9 +20,10 @@ from safetensors.torch import load_file
 from tests.hub import Client, Hub, change_json, make_repository
 from utils import loading
 from utils.checkpoints import BY_HUB_ID, CHECKPOINTS
+from utils.hub import MODELS, release
 from utils.loading import LoadingError, checkpoint_name, load_pipeline
 
-FAULTY = (5, 0) <= loading._release(transformers.__version__) < (5, 17)  # see test_tokenizer_fault
+FAULTY = (5, 0) <= release(transformers.__version__) < (5, 17)  # see test_tokenizer_fault
 SAVED = {"safetensors": "audioldm-s-full-v2", "pickled, of 2023": "audioldm-s-full"}
 ON_CPU = pytest.mark.skipif(torch.cuda.is_available() or torch.backends.mps.is_available(), reason="there is a GPU")
 
@@ -185,7 +186,7 @@ def _fresh_session() -> str:
 def test_every_part_has_the_dtype_that_was_asked_for(dtype, repository):
     pipe = load_pipeline(repository, device="cpu", dtype=dtype)
     asked = getattr(torch, str(dtype).removeprefix("torch."))
-    assert {getattr(pipe, part).dtype for part in loading.MODELS} == {asked}
+    assert {getattr(pipe, part).dtype for part in MODELS} == {asked}
 
 
 @pytest.mark.parametrize(
@@ -289,7 +290,7 @@ def test_the_minis_that_are_there_load_and_have_their_size(name):
     if not checkpoint.folder.is_dir():
         pytest.skip(f"{name} is not in {checkpoint.folder.parent.name}")
     pipe = load_pipeline(name, device="cpu")
-    parameters = sum(p.numel() for part in loading.MODELS for p in getattr(pipe, part).parameters())
+    parameters = sum(p.numel() for part in MODELS for p in getattr(pipe, part).parameters())
     assert parameters / 1e6 == pytest.approx(checkpoint.parameters, rel=0.02)
 
 
@@ -362,7 +363,7 @@ def test_harmless_messages_are_silenced_and_others_let_through(repository):
     for logger in loggers:
         logger.addHandler(listener)
     diffusers.AudioLDMPipeline.from_pretrained(repository)
-    if loading._release(diffusers.__version__) > (0, 33):  # before, it was not deprecated
+    if release(diffusers.__version__) > (0, 33):  # before, it was not deprecated
         assert any("has been deprecated" in line for line in heard)  # it is there to be silenced
     heard.clear()
     with loading._quiet():
@@ -374,6 +375,18 @@ def test_harmless_messages_are_silenced_and_others_let_through(repository):
     assert heard == ["something new"]
     assert [logger.filters for logger in loggers] == filters
     assert diffusers_logging.is_progress_bar_enabled()
+
+
+def test_a_notebook_shows_the_sentence_alone(tmp_path, monkeypatch, capsys):
+    """Not the libraries' own tracebacks, which come first when Python prints the chain of errors."""
+    from IPython.core.interactiveshell import InteractiveShell
+
+    monkeypatch.setenv("AUDIOLDM_MINI_FOLDER", str(tmp_path))
+    (tmp_path / "mini-s").mkdir()
+    shell = InteractiveShell()
+    shell.run_cell("from utils.loading import load_pipeline\nload_pipeline('mini-s', device='cpu')")
+    shown = capsys.readouterr().out.strip()
+    assert shown.startswith("LoadingError: ") and "\n" not in shown and "it lacks model_index.json" in shown
 
 
 def test_importing_the_module_costs_nothing():
@@ -396,7 +409,7 @@ def test_the_real_size_loads_and_generates(tmp_path, request):
     start = time.perf_counter()
     pipe = load_pipeline(folder, device="cpu")
     loaded = time.perf_counter()
-    parameters = {part: sum(p.numel() for p in getattr(pipe, part).parameters()) for part in loading.MODELS}
+    parameters = {part: sum(p.numel() for p in getattr(pipe, part).parameters()) for part in MODELS}
     assert {part: round(count / 1e6, 1) for part, count in parameters.items()} == {
         "text_encoder": 125.3, "unet": 185.0, "vae": 55.4, "vocoder": 55.3,
     }  # fmt: skip

@@ -13,9 +13,10 @@ from diffusers import AudioLDMPipeline
 
 from tests.hub import change_json, make_repository
 from utils import loading
+from utils.hub import release
 from utils.loading import PROBE, LoadingError, load_pipeline
 
-FAULTY = (5, 0) <= loading._release(transformers.__version__) < (5, 17)
+FAULTY = (5, 0) <= release(transformers.__version__) < (5, 17)
 WORDS = "Techno music with a strong, upbeat tempo and high melodic riffs".replace(",", " ,").split()
 
 

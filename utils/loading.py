@@ -3,44 +3,34 @@
 from __future__ import annotations
 
 import difflib
-import errno
-import hashlib
 import json
 import logging
-import mmap
 import os
 import re
 import shutil
 from collections.abc import Iterator
-from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from threading import Thread
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from .checkpoints import BY_HUB_ID, CHECKPOINTS
+from .hub import LoadingError, cached_folder, check_files, download, first_line, look, names_in, release
 
 if TYPE_CHECKING:
     import torch
     from diffusers import AudioLDMPipeline
-    from huggingface_hub.hf_api import ModelInfo
 
 ON_GPU, ELSEWHERE = "audioldm-s-full-v2", "mini-s-v2"  # what "auto" stands for
-LOOK_SECONDS, ANSWER_SECONDS = 4, 10  # how long "auto" looks for the Hub, and how long an explicit name waits for it
+LOOK_SECONDS = 4  # how long "auto" waits for the Hub to answer
 PROBE = "Techno music with a strong, upbeat tempo and high melodic riffs"  # the model card's prompt
-MODELS = ("text_encoder", "unet", "vae", "vocoder")
 HARMLESS = {  # logger -> what it says when an AudioLDM is loaded, though nothing is wrong
     "diffusers.pipelines.pipeline_utils": ("has been deprecated and will not receive", "Expected types for vocoder"),
     "diffusers.models.modeling_utils": ("Defaulting to unsafe serialization",),  # pickled, but read weights-only
     "transformers.configuration_utils": ("model of type `hifigan`", "model of type hifigan"),
 }
 _names: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
-
-
-class LoadingError(OSError):
-    """A checkpoint could not be had; the message is one sentence that says why and what to do."""
 
 
 def load_pipeline(
@@ -72,7 +62,7 @@ def load_pipeline(
     dtype = _dtype(dtype, device)
     asked, why = _choose(device) if name == "auto" else (os.fspath(name), "")
     label, folder = _find(asked)
-    _check_files(_names_in(folder), str(folder))
+    check_files(names_in(folder), str(folder))
     pipe = _load(folder, label, dtype, original_attention_heads)
     _place(pipe, label, device, offload)
     if vae_slicing:
@@ -115,12 +105,12 @@ def _choose(device: str) -> tuple[str, str]:
     if wish not in ("", "auto"):
         return wish, "AUDIOLDM_CHECKPOINT asks for it"
     if not device.startswith("cuda"):
-        return ELSEWHERE, "there is no CUDA device" if device == "cpu" else f"the device is {device}"
+        return ELSEWHERE, f"device={device!r} is asked for" if _device(None) == "cuda" else "there is no CUDA device"
     real = CHECKPOINTS[ON_GPU]
-    if _cached(real.hub_id, real.revision):
+    if cached_folder(real.hub_id, real.revision):
         return ON_GPU, "there is CUDA, and the checkpoint is on this machine"
     try:
-        _look(real.hub_id, real.revision, LOOK_SECONDS)
+        look(real.hub_id, real.revision, LOOK_SECONDS)
     except Exception:  # whatever it is: without the Hub there is still the mini
         return ELSEWHERE, "there is CUDA, but the Hugging Face Hub cannot be reached"
     return ON_GPU, "there is CUDA, and the Hugging Face Hub answers"
@@ -130,7 +120,7 @@ def _find(asked: str) -> tuple[str, Path]:
     """Label and folder of an explicit name, downloaded if need be."""
     checkpoint = CHECKPOINTS.get(asked) or BY_HUB_ID.get(asked)
     if checkpoint and checkpoint.hub_id:
-        return checkpoint.name, _from_hub(checkpoint.hub_id, checkpoint.revision, checkpoint.name)
+        return checkpoint.name, download(checkpoint.hub_id, checkpoint.revision, checkpoint.name)
     folder = checkpoint.folder if checkpoint else Path(asked).expanduser()
     if folder.is_dir():
         return checkpoint.name if checkpoint else folder.resolve().name, folder
@@ -140,7 +130,7 @@ def _find(asked: str) -> tuple[str, Path]:
             "that holds the minis."
         )
     if re.fullmatch(r"\w[\w.-]*/[\w.-]+", asked):
-        return asked, _from_hub(asked, None, asked)
+        return asked, download(asked, None, asked)
     near = difflib.get_close_matches(asked, [*CHECKPOINTS, *BY_HUB_ID], n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}?" if near else f"the names are {', '.join(CHECKPOINTS)}."
     raise ValueError(f"There is no checkpoint or folder {asked!r}: {hint}")
@@ -149,7 +139,8 @@ def _find(asked: str) -> tuple[str, Path]:
 def _device(device: str | None) -> str:
     import torch
 
-    here = [kind for kind in ("cuda", "mps") if getattr(torch, kind).is_available()] + ["cpu"]
+    kinds = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    here = [kind for kind, is_here in kinds.items() if is_here]
     device = str(device or here[0])
     if device.split(":")[0] not in here:
         raise ValueError(f"device={device!r} is not there: this machine has {', '.join(here)}.")
@@ -173,50 +164,12 @@ def _dtype(dtype: str | torch.dtype | None, device: str) -> torch.dtype:
 # ---- from folder to pipeline
 
 
-def _check_files(names: set[str], source: str) -> None:
-    """Raise LoadingError unless these files make a complete pipeline that this torch can load safely."""
-    import torch
-
-    missing = _missing(names)
-    if missing:
-        raise LoadingError(f"{source} is no complete AudioLDM: it lacks {', '.join(missing)}; copy or load it again.")
-    pickled = any(name.endswith(".bin") for model in MODELS for name in _weights(names, model))
-    if pickled and _release(torch.__version__) < (2, 6):
-        raise LoadingError(
-            f"{source} holds pickled weights (.bin), which only torch 2.6 or later reads safely, and this is "
-            f"{torch.__version__}: update torch, or take {ON_GPU}, which has safetensors."
-        )
-
-
-def _names_in(folder: Path) -> set[str]:
-    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-
-
-def _missing(names: set[str]) -> list[str]:
-    """What a complete pipeline has and these files lack."""
-    needed = ["model_index.json", "scheduler/scheduler_config.json", *(f"{model}/config.json" for model in MODELS)]
-    if "tokenizer/tokenizer.json" not in names:
-        needed += ["tokenizer/vocab.json", "tokenizer/merges.txt"]
-    lacking = [name for name in needed if name not in names]
-    return lacking + [f"the weights of {model}" for model in MODELS if not _weights(names, model)]
-
-
-def _weights(names: set[str], part: str) -> list[str]:
-    """A part's weight files: safetensors where there are any, else pickled ones; never the half-precision copies."""
-    own = [name for name in names if name.startswith(f"{part}/") and ".fp16." not in name]
-    return [n for n in own if n.endswith(".safetensors")] or [n for n in own if n.endswith(".bin")]
-
-
-def _release(version: str) -> tuple[int, ...]:
-    return tuple(int(number) for number in version.split(".")[:2])
-
-
 def _load(folder: Path, label: str, dtype: torch.dtype, original: bool) -> AudioLDMPipeline:
     import diffusers
 
     from . import vocoder  # noqa: F401  (diffusers takes a mini's vocoder only from a module that is already there)
 
-    options: dict[str, Any] = {"dtype" if _release(diffusers.__version__) >= (0, 40) else "torch_dtype": dtype}
+    options: dict[str, Any] = {"dtype" if release(diffusers.__version__) >= (0, 40) else "torch_dtype": dtype}
     with _reading(folder, label):
         kind = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))["_class_name"]
         channels = json.loads((folder / "unet" / "config.json").read_text(encoding="utf-8"))["block_out_channels"]
@@ -241,7 +194,7 @@ def _reading(folder: Path, label: str) -> Iterator[None]:
     except LoadingError:
         raise
     except Exception as error:
-        raise LoadingError(f"{label} cannot be read from {folder}: {_first_line(error)}") from error
+        raise LoadingError(f"{label} cannot be read from {folder}: {first_line(error)}") from error
 
 
 def _prove_tokenizer(pipe: AudioLDMPipeline, folder: Path, label: str) -> None:
@@ -320,109 +273,3 @@ def _quiet() -> Iterator[None]:
             logging.getLogger(name).removeFilter(is_news)
         for library in bars:
             library.enable_progress_bar()
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".") + "."
-
-
-# ---- from the Hub to a folder
-
-
-def _from_hub(hub_id: str, revision: str | None, label: str) -> Path:
-    """The folder of a checkpoint in the Hub's cache, downloaded and checked where it is not there yet."""
-    from huggingface_hub import snapshot_download
-
-    if cached := _cached(hub_id, revision):
-        return cached
-    try:
-        info = _look(hub_id, revision, ANSWER_SECONDS)
-        files = {file.rfilename: file for file in info.siblings}
-        _check_files(set(files), hub_id)
-        texts = [n for n in files if n.endswith((".json", ".txt")) and n.split("/")[0] in (*MODELS, "tokenizer")]
-        wanted = ["model_index.json", "scheduler/scheduler_config.json", *texts]
-        wanted += [name for model in MODELS for name in _weights(set(files), model)]
-        megabytes = sum(files[name].size or 0 for name in wanted) / 1e6
-        licence = BY_HUB_ID[hub_id].licence if hub_id in BY_HUB_ID else "see its page"
-        print(f"{label}: downloading {megabytes:,.0f} MB from the Hugging Face Hub (licence: {licence}).")
-        folder = Path(snapshot_download(hub_id, revision=info.sha, allow_patterns=wanted))
-        damaged = [folder / n for n in wanted if files[n].lfs and _sha256(folder / n) != files[n].lfs.sha256]
-        for path in damaged:
-            path.resolve().unlink()
-            path.unlink(missing_ok=True)  # the link to it
-        if damaged:
-            names = ", ".join(path.relative_to(folder).as_posix() for path in damaged)
-            raise LoadingError(f"{names} of {label} came damaged (wrong checksum), and is removed: load it again.")
-    except LoadingError:
-        raise
-    except Exception as error:
-        raise LoadingError(_why_no_download(error, hub_id)) from error
-    return folder
-
-
-def _cached(hub_id: str, revision: str | None) -> Path | None:
-    """The complete copy on this machine, if there is one: then no network is needed."""
-    from huggingface_hub import try_to_load_from_cache
-
-    index = try_to_load_from_cache(hub_id, "model_index.json", revision=revision)
-    folder = Path(index).parent if isinstance(index, str) else None
-    return folder if folder and not _missing(_names_in(folder)) else None
-
-
-def _look(hub_id: str, revision: str | None, seconds: float) -> ModelInfo:
-    """What the Hub knows of a repository, or an error after `seconds`: a dead name server obeys no HTTP timeout."""
-    from huggingface_hub import HfApi
-
-    answer: Future = Future()
-
-    def ask() -> None:
-        try:
-            options = {"revision": revision, "files_metadata": True, "timeout": seconds}
-            answer.set_result(HfApi().model_info(hub_id, **options))
-        except Exception as error:
-            answer.set_exception(error)
-
-    Thread(target=ask, daemon=True).start()
-    return answer.result(seconds + 1)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        return hashlib.sha256(content).hexdigest()
-
-
-def _why_no_download(error: BaseException | None, hub_id: str) -> str:
-    """One sentence for whatever huggingface_hub raised; by the names of classes, which all its versions share."""
-    signs: set[str] = set()
-    first, status = error, 0
-    while error:
-        signs |= {cls.__name__ for cls in type(error).__mro__} | {errno.errorcode.get(getattr(error, "errno", 0), "")}
-        signs |= {"Timeout"} if "Timeout" in type(error).__name__ else set()
-        signs |= {"Consistency"} if "Consistency check" in str(error) else set()
-        status = status or getattr(getattr(error, "response", None), "status_code", 0)
-        error = error.__cause__ or error.__context__
-    near = [] if hub_id in BY_HUB_ID else difflib.get_close_matches(hub_id, BY_HUB_ID, n=2)
-    hint = f": did you mean {' or '.join(near)}?" if near else "."
-    offline = f"or take {ELSEWHERE}, which needs no network"
-    login = "log in with `hf auth login`"
-    reasons = (
-        ({"ENOSPC", "EDQUOT", "EFBIG"}, f"The disk is full: make room for {hub_id}, or let HF_HOME name another disk."),
-        ({"GatedRepoError"}, f"{hub_id} is gated: accept its terms on https://huggingface.co/{hub_id} and {login}."),
-        ({"RevisionNotFoundError"}, f"{hub_id} no longer has the files that this project pins: update the project."),
-        ({"RepositoryNotFoundError"}, f"The Hugging Face Hub has no {hub_id}, or it is private: then {login}{hint}"),
-        ({"OfflineModeIsEnabled"}, f"{hub_id} is not on this machine, and HF_HUB_OFFLINE is set: unset it, {offline}."),
-        ({"Timeout"}, f"The Hugging Face Hub did not answer in time for {hub_id}: try again, {offline}."),
-        (
-            {"Consistency", "RemoteProtocolError", "ChunkedEncodingError"},
-            f"The download of {hub_id} broke off: load it again, the files that have arrived are kept.",
-        ),
-        ({"ConnectError", "ConnectionError"}, f"The Hugging Face Hub cannot be reached: check the network, {offline}."),
-    )
-    for kinds, sentence in reasons:
-        if kinds & signs:
-            return sentence
-    if status in (401, 403):
-        return f"The Hugging Face Hub refuses {hub_id} (HTTP {status}): {login}, {offline}."
-    if status:
-        return f"The Hugging Face Hub is out of order (HTTP {status}): try again in some minutes, {offline}."
-    return f"{hub_id} could not be downloaded: {_first_line(first)}"
