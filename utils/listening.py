@@ -26,25 +26,27 @@ from .measures import bootstrap_interval
 from .plots import LINES, STYLE, WIDTH, Picture
 
 COLUMNS = ["test", "kind", "listener", "trial", "label", "truth", "answer"]
+PATH = "outputs/listening.csv"
+QUALITY = "How good does this sound? 1 is bad, 5 is excellent."
 DOUBLE_CLICK = 0.4  # seconds after an answer in which buttons do nothing
 ONE_AT_A_TIME = "for (const a of document.querySelectorAll('audio')) if (a !== this) a.pause()"
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One question: the sounds by the name under which they are heard, the hidden label, and the right answer."""
+    """One question: the sounds by the names under which they are heard, what is hidden, and the right answer if any."""
 
     sounds: dict[str, Clip]
     question: str
     label: str
-    truth: str = ""  # empty where there is no right answer
+    truth: str = ""
 
 
 class ListeningTest:
-    """What A/B/X and rating have in common: hidden trials, answered one by one and saved at once.
+    """What A/B/X and rating have in common: hidden trials, answered one by one, each saved at once.
 
-    Shown in a notebook, it is a panel with players and buttons; `sounds` and `answer` do the same without it. Answers
-    go to a CSV file; where that holds answers of this listener to this test, it goes on behind the last one.
+    In a notebook it is a panel with players and buttons; `sounds` and `answer` do the same without one. The answers go
+    to a CSV file; where that holds answers of this listener to this test, it goes on behind the last one.
     """
 
     kind: str
@@ -52,26 +54,19 @@ class ListeningTest:
 
     def __init__(self, trials: Sequence[Trial], listener: str, path: str | Path, seed: int):
         if not isinstance(listener, str) or not listener.strip():
-            raise ValueError(f"listener must be a name, such as 'ada', not {listener!r}: pooled files tell them apart.")
-        content = hashlib.sha256(f"{self.kind} {seed}".encode())
-        for trial in trials:
-            content.update(f"{trial.question} {trial.label}".encode())
-            for clip in trial.sounds.values():
-                content.update(clip.waveform.tobytes())
-        self.listener, self.path, self.id = listener.strip(), Path(path), content.hexdigest()[:12]
-        # an order of their own for every listener, so that tiredness falls on no clip in particular
+            raise ValueError(f"listener must be a name, which tells the answers of a class apart, not {listener!r}.")
+        self.listener, self.path = listener.strip(), Path(path)
+        # what was asked, not the samples: those differ in their last digits between the machines of a class
+        asked = [(t.question, t.label, [repr(c.settings) for c in t.sounds.values()]) for t in trials]
+        self.id = hashlib.sha256(repr((self.kind, seed, asked)).encode()).hexdigest()[:12]
+        # an order of its own for every listener, so that tiredness falls on no clip in particular
         rng = np.random.default_rng([seed, zlib.crc32(self.listener.encode())])
         self._trials = [self._hide(trials[i], rng) for i in rng.permutation(len(trials))]
-        self._last = 0.0
+        saved = _read(self.path)
+        self.results = saved[(saved.test == self.id) & (saved.listener == self.listener)].reset_index(drop=True)
 
     def _hide(self, trial: Trial, rng: np.random.Generator) -> Trial:
         return trial
-
-    @property
-    def results(self) -> pd.DataFrame:
-        """This listener's answers to this test, one row each."""
-        answers = self._saved()
-        return answers[(answers.test == self.id) & (answers.listener == self.listener)].reset_index(drop=True)
 
     @property
     def remaining(self) -> int:
@@ -80,75 +75,71 @@ class ListeningTest:
 
     @property
     def sounds(self) -> dict[str, Clip]:
-        """What is to be heard now, without settings: clips under the names A, B, X, or one without a name."""
+        """What is to be heard now, without its settings: clips under the names A, B, X, or one without a name."""
         return {name: Clip(clip.waveform, clip.sample_rate) for name, clip in self._now.sounds.items()}
 
     def answer(self, choice: str | int) -> None:
-        """Answer this trial, save it, and go to the next one.
+        """Answer this trial, save the answer, and go to the next trial.
 
-        Raises ValueError if `choice` is not one of `choices` or all trials are answered; OSError if it cannot be saved.
+        Raises ValueError if `choice` is not one of `choices`, or no trial is left; OSError if it cannot be saved.
         """
-        choice, now, saved = str(choice).strip().upper(), self._now, self._saved()
+        now, choice = self._now, str(choice).strip().upper()
         if choice not in self.choices:
             raise ValueError(f"The answer must be one of {', '.join(self.choices)}, not {choice!r}.")
-        number = len(self._trials) - self.remaining + 1
-        row = [self.id, self.kind, self.listener, str(number), now.label, now.truth, choice]
+        row = [self.id, self.kind, self.listener, str(len(self.results) + 1), now.label, now.truth, choice]
+        new = pd.DataFrame([row], columns=COLUMNS)
         part = self.path.with_name(f".{self.path.name}.{os.getpid()}")
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        pd.concat([saved, pd.DataFrame([row], columns=COLUMNS)]).to_csv(part, index=False)
+        pd.concat([_read(self.path), new]).to_csv(part, index=False)
         part.replace(self.path)
+        self.results = pd.concat([self.results, new], ignore_index=True)
 
     @property
     def _now(self) -> Trial:
         if not self.remaining:
             raise ValueError(f"All {len(self._trials)} trials are answered: see `summary(test.results)`.")
-        return self._trials[-self.remaining]
-
-    def _saved(self) -> pd.DataFrame:
-        return _read(self.path) if self.path.exists() else pd.DataFrame(columns=COLUMNS, dtype=str)
+        return self._trials[len(self.results)]
 
     def __repr__(self) -> str:
-        count = len(self._trials)
-        return f"{type(self).__name__}: {count - self.remaining} of {count} trials answered by {self.listener}."
-
-    # ---- the panel
+        return f"{type(self).__name__}: {len(self.results)} of {len(self._trials)} trials answered by {self.listener}."
 
     @cached_property
     def view(self):
         """The panel, a widget."""
         import ipywidgets as widgets
 
-        self._page = widgets.HTML()
-        buttons = [widgets.Button(description=choice, layout=widgets.Layout(width="64px")) for choice in self.choices]
-        for button in buttons:
-            button.on_click(self._clicked)
-        self._buttons = widgets.HBox(buttons)
-        self._show()
-        return widgets.VBox([self._page, self._buttons])
+        page, narrow = widgets.HTML(), widgets.Layout(width="64px")
+        buttons = widgets.HBox([widgets.Button(description=choice, layout=narrow) for choice in self.choices])
+        pressed = 0.0
 
-    def _clicked(self, button) -> None:
-        if time.monotonic() - self._last < DOUBLE_CLICK:
-            return
-        self._last = time.monotonic()
-        try:
-            self.answer(button.description)
-            self._show()
-        except (OSError, ValueError) as error:
-            self._page.value += f'<p role="alert">{html.escape(str(error))}</p>'
+        def press(button: widgets.Button) -> None:
+            nonlocal pressed
+            if time.monotonic() < pressed + DOUBLE_CLICK:
+                return
+            pressed = time.monotonic()
+            try:
+                self.answer(button.description)
+                page.value = self._html()
+            except OSError as error:
+                page.value += f'<p role="alert">{html.escape(str(error))}</p>'
+            buttons.layout.display = "" if self.remaining else "none"
 
-    def _show(self) -> None:
+        for button in buttons.children:
+            button.on_click(press)
+        page.value = self._html()
+        buttons.layout.display = "" if self.remaining else "none"
+        return widgets.VBox([page, buttons])
+
+    def _html(self) -> str:
         if not self.remaining:
-            self._buttons.layout.display = "none"
-            self._page.value = f"<p>{html.escape(repr(self))} Thank you!</p>{summary(self.results).to_html()}"
-            return
+            return f"<p>{html.escape(repr(self))} Thank you!</p>{summary(self.results).to_html()}"
+        question = html.escape(f"{len(self.results) + 1} of {len(self._trials)}. {self._now.question}")
         players = "".join(
-            f"<p><label>{name} <audio controls onplay=\"{ONE_AT_A_TIME}\" style='vertical-align:middle;max-width:85%'"
+            f'<p><label>{name} <audio controls onplay="{ONE_AT_A_TIME}" style="vertical-align:middle;max-width:85%"'
             f' src="data:audio/wav;base64,{_wav(clip)}"></audio></label></p>'
             for name, clip in self.sounds.items()
         )
-        number = len(self._trials) - self.remaining + 1
-        question = f"{number} of {len(self._trials)}. {self._now.question}"
-        self._page.value = f'<p class="mathjax_ignore tex2jax_ignore">{html.escape(question)}</p>{players}'
+        return f'<div class="mathjax_ignore tex2jax_ignore"><p><bdi>{question}</bdi></p>{players}</div>'
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
         view = {"version_major": 2, "version_minor": 0, "model_id": self.view.model_id}
@@ -159,8 +150,8 @@ class ABX(ListeningTest):
     """Can the difference between two groups of clips be heard? X is A or B: which?
 
     Args:
-        a, b: as many clips each; pair i, such as the same prompt and seed at 5 and at 25 steps, makes `repeats` trials,
-            each with A and B in random places and X drawn by a coin.
+        a, b: as many clips each, or two parts of a sweep's table; pair i, such as one prompt and seed at 5 and at 25
+            steps, makes `repeats` trials, each with A and B in random places and X drawn by a coin.
         label: what is compared, "5 or 25 steps"; hidden until the end.
         listener: who listens. path: the CSV file. seed: of the order, 0 up.
 
@@ -169,28 +160,17 @@ class ABX(ListeningTest):
 
     kind, choices = "abx", ("A", "B")
 
-    def __init__(
-        self,
-        a: Sequence[Clip],
-        b: Sequence[Clip],
-        label: str,
-        *,
-        listener: str,
-        path: str | Path = "outputs/listening.csv",
-        repeats: int = 1,
-        seed: int = 0,
-    ):
-        if len(a) != len(b) or not len(a):
+    def __init__(self, a, b, label: str, *, listener: str, path: str | Path = PATH, repeats: int = 1, seed: int = 0):
+        a, b = _clips(a), _clips(b)
+        if len(a) != len(b) or not a:
             raise ValueError(f"A/B/X needs pairs, as many clips in a as in b, not {len(a)} and {len(b)}.")
         question = "X is one of the two others. Which?"
-        pairs = [Trial({"A": one, "B": two}, question, label) for one, two in zip(a, b, strict=True)]
+        pairs = [Trial({"A": one, "B": two}, question, str(label)) for one, two in zip(a, b, strict=True)]
         super().__init__(pairs * repeats, listener, path, seed)
 
     def _hide(self, trial: Trial, rng: np.random.Generator) -> Trial:
-        a, b = rng.permutation(2)
-        clips = list(trial.sounds.values())
-        sounds = {"A": clips[a], "B": clips[b]}
-        truth = self.choices[rng.integers(2)]
+        sounds = dict(zip("AB", rng.permutation(list(trial.sounds.values())), strict=True))
+        truth = str(rng.choice(self.choices))
         return Trial({**sounds, "X": sounds[truth]}, trial.question, trial.label, truth)
 
 
@@ -198,8 +178,8 @@ class Rating(ListeningTest):
     """How good do clips sound, from 1 (bad) to 5 (excellent)? One clip at a time; the mean is the MOS.
 
     Args:
-        clips: what to rate, in an order drawn for each listener. labels: one a clip, such as its number of steps; clips
-            of one label are averaged.
+        clips: what to rate, or a sweep's table; the order is drawn for each listener.
+        labels: one a clip, such as its number of steps; hidden, and clips of one label are averaged.
         question: may speak of the "{prompt}".
         listener, path, seed: as in `ABX`.
 
@@ -209,18 +189,12 @@ class Rating(ListeningTest):
     kind, choices = "rating", ("1", "2", "3", "4", "5")
 
     def __init__(
-        self,
-        clips: Sequence[Clip],
-        labels: Sequence[object],
-        *,
-        listener: str,
-        path: str | Path = "outputs/listening.csv",
-        question: str = "How good does this sound? 1 is bad, 5 is excellent.",
-        seed: int = 0,
+        self, clips, labels: Sequence, *, listener: str, path: str | Path = PATH, question: str = QUALITY, seed: int = 0
     ):
-        if len(clips) != len(labels) or not len(clips):
+        clips, labels = _clips(clips), list(labels)
+        if len(clips) != len(labels) or not clips:
             raise ValueError(f"A rating needs one label a clip, not {len(labels)} labels for {len(clips)} clips.")
-        asked = [question.replace("{prompt}", str(clip.settings.get("prompt", ""))) for clip in clips]
+        asked = (question.replace("{prompt}", clip.settings.get("prompt", "")) for clip in clips)
         rows = zip(clips, asked, labels, strict=True)
         super().__init__([Trial({"": clip}, text, str(label)) for clip, text, label in rows], listener, path, seed)
 
@@ -233,7 +207,7 @@ def pool(folder: str | Path) -> pd.DataFrame:
     paths = sorted(Path(folder).glob("*.csv"))
     if not paths:
         raise ValueError(f"There is no CSV file in {Path(folder)}: collect the listeners' files there.")
-    return pd.concat(map(_read, paths)).drop_duplicates().reset_index(drop=True)
+    return pd.concat(map(_read, paths)).drop_duplicates(ignore_index=True)
 
 
 def summary(results: pd.DataFrame) -> pd.DataFrame:
@@ -290,13 +264,21 @@ def plot(results: pd.DataFrame) -> Picture:
 
 
 def _read(path: Path) -> pd.DataFrame:
+    if not path.exists():
+        return pd.DataFrame(columns=COLUMNS, dtype=str)
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except (ValueError, pd.errors.ParserError) as error:  # empty, or no table
-        raise ValueError(f"{path} does not hold answers of a listening test: {error}") from None
+    except ValueError:  # empty, or not text
+        table = pd.DataFrame()
     if list(table.columns) != COLUMNS:
-        raise ValueError(f"{path} does not hold answers of a listening test: its columns are {', '.join(table)}.")
+        raise ValueError(f"{path} does not hold answers of a listening test: its columns are not {', '.join(COLUMNS)}.")
     return table
+
+
+def _clips(clips: Sequence[Clip] | pd.DataFrame) -> list[Clip]:
+    from .sweep import load_clips
+
+    return load_clips(clips) if isinstance(clips, pd.DataFrame) else list(clips)
 
 
 def _wav(clip: Clip) -> str:

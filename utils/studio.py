@@ -42,6 +42,7 @@ SCHEDULERS = {  # what the panel calls it -> diffusers' class
 CARD_PROMPT = "Techno music with a strong, upbeat tempo and high melodic riffs"
 MAX_TAKES = 20  # beyond, the oldest take that is not kept leaves the history
 TIMING_RUNS = ((1, 0.64), (1, 0.64), (4, 0.64), (1, 2.56))  # steps and seconds; the first one only warms up
+ROW = "0 0 auto"
 COLUMN = "1 1 330px"  # controls stand in as many columns of this width as there is room for
 FILES = {".wav": "audio/wav", ".json": "application/json", ".py": "text/x-python"}  # of a take, and their MIME types
 
@@ -362,12 +363,12 @@ class Studio:
         for name, control in self.controls.items():
             control.description = name
             control.style.description_width = "142px"
-            control.layout = widgets.Layout(width="auto", flex="0 1 auto" if name.endswith("prompt") else COLUMN)
+            control.layout = widgets.Layout(width="auto", min_width="0", flex=ROW if "prompt" in name else COLUMN)
             control.observe(lambda change: self._show_expected(), "value")
         self.controls["checkpoint"].observe(self._on_checkpoint, "value")
-        self._go = widgets.Button(description="Generate", icon="play", button_style="primary")
-        self._stop = widgets.Button(description="Cancel", icon="stop", disabled=True)
-        dice = widgets.Button(description="🎲", tooltip="another seed", layout=widgets.Layout(width="44px"))
+        self._go = widgets.Button(description="Generate", button_style="primary")
+        self._stop = widgets.Button(description="Cancel", disabled=True)
+        dice = widgets.Button(description="🎲", tooltip="another seed", layout=widgets.Layout(flex="0 0 44px"))
         self._go.on_click(lambda button: self.start())
         self._stop.on_click(lambda button: self.cancel())
         dice.on_click(lambda button: self.set(seed=random.randrange(10_000)))
