@@ -16,7 +16,7 @@ from transformers import ClapAudioModelWithProjection, ClapFeatureExtractor, Cla
 from .captions import draw_caption
 from .data import LEVELS, SPEEDS, clip_at, stack_labels
 from .loop import device, train
-from .parts import MAX_TOKENS, audio_config, make_clap, text_tower
+from .parts import MAX_TOKENS, audio_config, load_as_float32, make_clap, text_tower
 from .sounds import BACKGROUNDS, CLASSES, QUALITIES
 
 HEADS = {
@@ -176,5 +176,6 @@ def assemble(text, audio, tokenizer, folder: Path) -> ClapModel:
     clap.audio_model.load_state_dict(audio.audio_model.state_dict())
     clap.audio_projection.load_state_dict(audio.audio_projection.state_dict())
     clap.half().save_pretrained(folder)
+    load_as_float32(folder)
     ClapProcessor(feature_extractor=feature_extractor(), tokenizer=tokenizer).save_pretrained(folder)
     return clap

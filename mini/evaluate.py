@@ -204,6 +204,26 @@ def speed(pipe, repeats: int = 5) -> dict[str, float]:
     return {"median": float(np.median(taken[1:])), "threads": torch.get_num_threads()}
 
 
+@torch.no_grad()
+def clap_auc(folder: Path, per_class: int = 10) -> dict[str, float]:
+    """How well the scoring CLAP tells a held-out clip's own caption from another clip's: area under the ROC curve.
+
+    0.5 is chance, 1 perfect: the share of (matching, shuffled) pairs in which the matching one has the larger cosine.
+    """
+    from transformers import ClapModel, ClapProcessor
+
+    model, processor = ClapModel.from_pretrained(folder).eval(), ClapProcessor.from_pretrained(folder)
+    scenes = test_scenes(per_class, TEST_SEED + 2)
+    texts, clips = prompts_of(scenes, TEST_SEED + 2), real_clips(scenes, 5.0, TEST_SEED + 2)
+    inputs = processor(text=texts, audio=clips, sampling_rate=16_000, return_tensors="pt", padding=True)
+    found = model(**inputs)
+    cosines = (found.text_embeds @ found.audio_embeds.T).numpy()
+    matching, shuffled = np.diag(cosines), np.roll(cosines, 1, axis=0).diagonal()
+    # neighbours in the list are of different scenes, often of different classes: that is the usual shuffle
+    auc = stats.mannwhitneyu(matching, shuffled).statistic / (len(matching) * len(shuffled))
+    return {"auc": float(auc), "n": len(scenes), "matching": float(matching.mean()), "shuffled": float(shuffled.mean())}
+
+
 def picture(pipe, path: Path, num_inference_steps: int = 25) -> None:
     """A grid: for every class a synthesised clip above a generated one."""
     from matplotlib.figure import Figure
@@ -244,8 +264,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", default=["mini-s-v2"])
     parser.add_argument("--per-class", type=int, default=10, help="clips of each of the 24 classes")
-    parser.add_argument("--only", choices=["picture", "card"], help="a part of it, printed, not kept")
+    parser.add_argument("--only", choices=["picture", "card", "clap"], help="a part of it, printed, not kept")
     asked = parser.parse_args()
+    if asked.only == "clap":
+        print(clap_auc(CHECKPOINTS / "mini-clap"))
+        return
     judge = None if asked.only == "picture" else Family(state_folder()).judge
     for name in asked.names:
         folder = CHECKPOINTS / name

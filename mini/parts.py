@@ -138,6 +138,16 @@ def text_tower(clap: ClapModel) -> ClapTextModelWithProjection:
     return tower
 
 
+def load_as_float32(folder: Path) -> None:
+    """Have transformers load float16 files as float32, as diffusers does: its `config.json` decides."""
+    path = folder / "config.json"
+    settings = json.loads(path.read_text())
+    for part in (settings, settings.get("text_config"), settings.get("audio_config")):
+        if part is not None:
+            part["dtype"] = part["torch_dtype"] = "float32"
+    path.write_text(json.dumps(settings, indent=2) + "\n")
+
+
 def save_checkpoint(folder: Path, *, tokenizer_files: Path, text_encoder, vae, unet, facts: dict | None = None) -> None:
     """Write a complete pipeline folder (float16 safetensors) that plain `AudioLDMPipeline.from_pretrained` loads.
 
@@ -165,10 +175,7 @@ def save_checkpoint(folder: Path, *, tokenizer_files: Path, text_encoder, vae, u
     # RobertaTokenizer, not ...Fast: right on every transformers version (see lesson 01)
     index["tokenizer"] = ["transformers", "RobertaTokenizer"]
     (unfinished / "model_index.json").write_text(json.dumps(index, indent=2) + "\n")
-    text_json = unfinished / "text_encoder" / "config.json"
-    settings = json.loads(text_json.read_text())
-    settings["dtype"] = settings["torch_dtype"] = "float32"  # transformers follows this, diffusers loads float32 anyway
-    text_json.write_text(json.dumps(settings, indent=2) + "\n")
+    load_as_float32(unfinished / "text_encoder")
     if facts:
         (unfinished / "training.json").write_text(json.dumps(facts, indent=1) + "\n")
     shutil.rmtree(folder, ignore_errors=True)

@@ -30,17 +30,18 @@ class Recipe:
     """How much of everything. `smoke()` runs the whole recipe in seconds and learns nothing."""
 
     clips: int = 16_000
-    judge_clips: int = 8_000
+    audio_clips: int = 6_000  # for CLAP's audio tower
+    judge_clips: int = 6_000
     captions: int = 60_000  # for the tokenizer
     ways: int = 6  # captions a clip
     text_steps: int = 1_800
-    audio_steps: int = 3_000
+    audio_steps: int = 900
     vae_steps: int = 2_400
-    decoder_steps: int = 2_000
-    judge_steps: int = 3_000
+    decoder_steps: int = 1_200
+    judge_steps: int = 2_000
     unet_steps: tuple[tuple[str, int], ...] = (
         ("mini-s", 2_000),
-        ("mini-s-v2", 10_000),
+        ("mini-s-v2", 8_500),
         ("mini-m", 14_000),
         ("mini-l", 14_000),
     )
@@ -48,7 +49,7 @@ class Recipe:
     @classmethod
     def smoke(cls) -> Recipe:
         few = tuple((name, 2) for name in UNET_WIDTH)
-        return cls(24, 24, 500, 2, 2, 2, 2, 2, 2, few)
+        return cls(24, 24, 24, 500, 2, 2, 2, 2, 2, 2, few)
 
 
 def state_folder() -> Path:
@@ -66,10 +67,10 @@ class Family:
 
     @cached_property
     def mels(self) -> np.ndarray:
-        return self._of_all_clips("mels", data.clip_mel)
+        return self._of_clips("mels", data.clip_mel, self.recipe.clips)
 
-    def _of_all_clips(self, kind: str, of_clip: Callable) -> np.ndarray:
-        return data.synthesise(self.state / "data", kind, of_clip, data.TRAIN_SEED, self.recipe.clips, self.say)
+    def _of_clips(self, kind: str, of_clip: Callable, count: int) -> np.ndarray:
+        return data.synthesise(self.state / "data", kind, of_clip, data.TRAIN_SEED, count, self.say)
 
     @cached_property
     def tokenizer(self):
@@ -116,24 +117,20 @@ class Family:
     @cached_property
     def audio(self):
         """The audio tower, trained on the text tower's embeddings of the captions of the same clips."""
-        return clap.train_audio(
-            self.state / "audio.pt",
-            self.audio_features,
-            self.caption_embeddings,
-            steps=self.recipe.audio_steps,
-            say=self.say,
-        )
+        count = self.recipe.audio_clips
+        features, said = self._audio_features(count), self.caption_embeddings[:count]
+        return clap.train_audio(self.state / "audio.pt", features, said, steps=self.recipe.audio_steps, say=self.say)
 
-    @cached_property
-    def audio_features(self) -> torch.Tensor:
-        return torch.from_numpy(self._of_all_clips("features", clap.clip_features))
+    def _audio_features(self, count: int) -> torch.Tensor:
+        return torch.from_numpy(self._of_clips("features", clap.clip_features, count))
 
     @cached_property
     def audio_embeddings(self) -> torch.Tensor:
         """Of every clip: (clips, 1, 64)."""
         path = self.state / "audio-embeddings.pt"
         if not path.exists():
-            torch.save(clap.embed_audio(self.audio, self.audio_features)[:, None].half(), path)
+            features = self._audio_features(self.recipe.clips)
+            torch.save(clap.embed_audio(self.audio, features)[:, None].half(), path)
         return torch.load(path)
 
     def unet(self, name: str):
@@ -218,6 +215,7 @@ def main() -> None:
         "text",
         "vae",
         "latents",
+        "decoder",
         "caption_embeddings",
         "judge",
         "audio",
