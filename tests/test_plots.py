@@ -37,6 +37,9 @@ PICTURES = {
     "spectrogram": lambda: plots.spectrogram(TONE),
     "strip": lambda: plots.strip([TONE, TONE], ["5 steps", "10 steps"]),
     "grid": lambda: plots.grid([[TONE] * 3] * 2, ["a dog", "rain"], ["seed 0", "seed 1", "seed 2"], "Seeds"),
+    "stages": lambda: plots.stages(
+        {"tokens": np.zeros((1, 19)), "latents": np.zeros((1, 8, 63, 8))}, ["tokenizer", "UNet,\n10 times"]
+    ),
     "curve": lambda: plots.curve(
         {"mini-s": (STEPS, INTERVALS)},
         "num_inference_steps",
@@ -192,3 +195,12 @@ def test_a_notebook_gets_one_output_even_with_pyplot_inline():
     (output,) = notebook.cells[0].outputs
     assert set(output.data) == {"text/plain", "text/html"}
     assert output.data["text/plain"] == "Waveform of a sound: 1.00 s across."
+
+
+def test_stages_draw_every_tensor_with_its_shape_and_what_made_it():
+    picture = PICTURES["stages"]()
+    tokens, latents = picture.figure.axes
+    assert (tokens.get_title(), latents.get_title()) == ("tokens\n1 × 19", "latents\n1 × 8 × 63 × 8")
+    assert len(tokens.lines) == 1 and latents.images[0].get_array().shape == (8, 63)  # time across, bands upwards
+    assert [axes.texts[-1].get_text() for axes in picture.figure.axes] == ["tokenizer", "UNet,\n10 times"]
+    assert "UNet, 10 times gives latents, 1 by 8 by 63 by 8" in picture.alt

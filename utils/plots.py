@@ -199,6 +199,33 @@ def _decoded(pipe: AudioLDMPipeline, latents: Sequence[torch.Tensor]) -> list[np
         return [pipe.decode_latents(frame)[0, 0].float().cpu().numpy() for frame in latents]
 
 
+def stages(tensors: Mapping[str, torch.Tensor | np.ndarray], parts: Sequence[str], alt: str = "") -> Picture:
+    """What flows through the pipeline, drawn with its shapes, and before each what makes it.
+
+    `tensors`: name -> a batch of one, in the order of flow; of latents, (1, channels, frames, bands), channel 0 is
+    drawn. `parts`: as many, the name of the part that each tensor comes out of. Explained in lesson 01.
+    """
+    arrays = {name: np.asarray(tensor) for name, tensor in tensors.items()}
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, 2.2), layout="none")
+        place = dict(left=0.08, right=0.99, bottom=0.05, top=0.76, wspace=0.75)
+        panels = figure.subplots(1, len(arrays), gridspec_kw=place)
+        for axes, (name, array), part in zip(panels, arrays.items(), parts, strict=True):
+            values = array[(0,) * max(1, array.ndim - 2)]
+            if values.ndim == 2:
+                axes.imshow(values.T, origin="lower", aspect="auto", interpolation="nearest", cmap="magma")
+            else:
+                axes.plot(values, color=LINES[0], linewidth=0.8)
+            axes.set_title(f"{name}\n{' × '.join(map(str, array.shape))}", fontsize=8)
+            axes.set(xticks=[], yticks=[])
+            arrow = {"arrowstyle": "-|>", "color": LINES[1]}
+            axes.annotate("", (-0.06, 0.6), (-0.68, 0.6), xycoords="axes fraction", arrowprops=arrow)
+            axes.annotate(part, (-0.37, 0.5), xycoords="axes fraction", ha="center", va="top", fontsize=8)
+    shapes = {name: " by ".join(map(str, array.shape)) for name, array in arrays.items()}
+    steps = [f"{' '.join(p.split())} gives {n}, {shapes[n]}" for p, n in zip(parts, arrays, strict=True)]
+    return Picture(figure, f"The pipeline from left to right: {'; '.join(steps)}. {alt}".strip())
+
+
 def curve(
     series: Mapping[str, tuple[Sequence[float], Sequence[float | Interval]]],
     x_label: str,
