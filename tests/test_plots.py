@@ -70,7 +70,7 @@ def test_pictures_are_shown_once_with_words_and_leave_matplotlib_alone(name):
     assert repr(picture) == picture.alt
 
 
-@pytest.mark.parametrize("name", PICTURES)
+@pytest.mark.parametrize("name", sorted(PICTURES.keys() - {"stages"}))  # a diagram: shapes instead of axes
 def test_axes_have_names_with_units(name):
     for axes in PICTURES[name]().figure.axes:
         subplot = axes.get_subplotspec()
