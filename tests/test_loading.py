@@ -220,6 +220,18 @@ def test_on_cuda(repository):
     assert pipe("a dog", num_inference_steps=1, audio_length_in_s=0.64).audios.shape == (1, 10240)
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+def test_a_full_gpu_is_named_and_freed(repository):
+    torch.cuda.set_per_process_memory_fraction(1e-5)
+    try:
+        with pytest.raises(LoadingError, match="small does not fit into the memory of cuda: pass offload=True"):
+            load_pipeline(repository)
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    assert load_pipeline(repository).device.type == "cuda"
+
+
 def test_a_model_that_does_not_fit_into_the_gpu_says_what_to_do(repository, monkeypatch):
     from diffusers import AudioLDMPipeline
 
