@@ -43,6 +43,9 @@ CELL_TIMEOUT = 120  # seconds
 LESSON_SECONDS = 60  # seconds that a lesson may take
 LESSON_BYTES = 2_000_000
 OURS = ("header", "setup", "navigation")  # tags of the cells that `inject` writes
+SOLUTION = "# @title A solution"  # first line of a solution: in Colab, what is shown while it is folded
+FOLDED = {"jupyter": {"source_hidden": True}, "cellView": "form"}  # in JupyterLab, and in Colab
+YOUR_CODE = "# your code here"
 WIDGET = "application/vnd.jupyter.widget-view+json"  # holds a random id: neither stored nor compared
 NOT_COMPARED = (WIDGET, "image/png", "image/jpeg")  # by nbval
 OTHER_PROCESSORS = {  # one core; and one without AVX-512
@@ -101,7 +104,8 @@ def _normalised(notebook: NotebookNode) -> NotebookNode:
     seen: dict[str, int] = {}
     for cell in notebook.cells:
         cell.source = cell.source.rstrip("\n")
-        cell.metadata = {key: cell.metadata[key] for key in ("tags", "slideshow", "nbgrader") if key in cell.metadata}
+        kept = ("tags", "nbgrader", *FOLDED)
+        cell.metadata = {key: cell.metadata[key] for key in kept if key in cell.metadata}
         name = next((tag for tag in tags(cell) if tag in OURS), None)
         name = name or hashlib.sha256(f"{cell.cell_type}\n{cell.source}".encode()).hexdigest()[:8]
         seen[name] = seen.get(name, 0) + 1
@@ -207,6 +211,26 @@ def badge(path: Path) -> str:
     return f"[![Open in Colab]({image})]({link})" if repo else ""
 
 
+def stub(solution: str) -> str:
+    """The cell that a learner starts from: a solution without what stands between BEGIN SOLUTION and END SOLUTION."""
+    solution = solution.removeprefix(SOLUTION + "\n")
+    return re.sub(r"^( *)### BEGIN SOLUTION\n.*?### END SOLUTION$", rf"\1{YOUR_CODE}", solution, flags=re.M | re.S)
+
+
+def _exercises(cells: list[NotebookNode]) -> list[NotebookNode]:
+    """The cells, with every solution folded, and before it the cell to start from, which is derived from it."""
+    found: list[NotebookNode] = []
+    for cell in cells:
+        if "solution" in tags(cell) and stub(cell.source) != cell.source:
+            cell.source = f"{SOLUTION}\n{cell.source.removeprefix(SOLUTION).lstrip()}"
+            cell.metadata.update(FOLDED)
+            if not (found and "exercise" in tags(found[-1])):
+                found.append(nbformat.v4.new_code_cell(metadata={"tags": ["exercise"]}))
+            found[-1].source = stub(cell.source)
+        found.append(cell)
+    return found
+
+
 def _injected(path: Path, notebook: NotebookNode, titles: dict[Path, str]) -> NotebookNode:
     """The notebook with this project's header, set-up and navigation cells; stored outputs stay."""
     notebook = nbformat.from_dict(json.loads(json.dumps(notebook)))
@@ -220,7 +244,7 @@ def _injected(path: Path, notebook: NotebookNode, titles: dict[Path, str]) -> No
     def markdown(tag: str, text: str) -> NotebookNode:
         return nbformat.v4.new_markdown_cell(text, metadata={"tags": [tag]})
 
-    cells = [cell for cell in notebook.cells if not set(OURS) & set(tags(cell))]
+    cells = _exercises([cell for cell in notebook.cells if not set(OURS) & set(tags(cell))])
     first_code = next((i for i, cell in enumerate(cells) if cell.cell_type == "code"), len(cells))
     cells.insert(first_code, setup)
     cells.insert(
@@ -407,7 +431,14 @@ def to_py(name: str, file: Path) -> None:
 
     (path,) = lessons([name])
     notebook = read(path)
-    notebook.cells = [cell for cell in notebook.cells if not set(OURS) & set(tags(cell))]
+    derived = {stub(cell.source) for cell in notebook.cells if "solution" in tags(cell)}
+    notebook.cells = [
+        cell
+        for cell in notebook.cells
+        if not set(OURS) & set(tags(cell)) and not ("exercise" in tags(cell) and cell.source in derived)
+    ]
+    for cell in notebook.cells:
+        cell.metadata = {"tags": tags(cell)} if tags(cell) else {}
     notebook.metadata = {"jupytext": {"notebook_metadata_filter": "-all"}}
     file.write_text(jupytext.writes(notebook, fmt="py:percent"), encoding="utf-8")
 
