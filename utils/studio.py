@@ -44,6 +44,7 @@ MAX_TAKES = 20  # beyond, the oldest take that is not kept leaves the history
 TIMING_RUNS = ((1, 0.64), (1, 0.64), (4, 0.64), (1, 2.56))  # steps and seconds; the first one only warms up
 ROW = "0 0 auto"
 COLUMN = "1 1 330px"  # controls stand in as many columns of this width as there is room for
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 FILES = {".wav": "audio/wav", ".json": "application/json", ".py": "text/x-python"}  # of a take, and their MIME types
 
 _studios: dict[str, Studio] = {}
@@ -230,8 +231,9 @@ class Studio:
 
     def cancel(self) -> None:
         """Stop what is being made at its next step."""
-        self._cancelled.set()
-        self._say("Cancelling …")
+        if not self._stop.disabled:
+            self._cancelled.set()
+            self._say("Cancelling …")
 
     def wait(self) -> None:
         """Return when nothing is being made."""
@@ -250,17 +252,11 @@ class Studio:
         return path
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
-        rows = "".join(
-            f"<tr><td>{key}</td><td>{html.escape(shorten(str(value)))}</td></tr>"
-            for key, value in self.settings.items()
-        )
+        said = [(name, shorten(str(value))) for name, value in self.settings.items()]
+        rows = "".join(f"<tr><td>{name}</td><td>{html.escape(value)}</td></tr>" for name, value in said)
         return {
-            "application/vnd.jupyter.widget-view+json": {
-                "version_major": 2,
-                "version_minor": 0,
-                "model_id": self.view.model_id,
-            },
-            "text/plain": f"Studio: {', '.join(f'{key}={value!r}' for key, value in self.settings.items())}",
+            WIDGET_VIEW: {"version_major": 2, "version_minor": 0, "model_id": self.view.model_id},
+            "text/plain": f"Studio: {', '.join(f'{name}={value}' for name, value in said)}",
             "text/html": f"<p>The studio's widgets need a running kernel. They say:</p><table>{rows}</table>",
         }
 
@@ -301,7 +297,10 @@ class Studio:
         self._loaded = checkpoint
         control = self.controls["checkpoint"]
         if checkpoint not in control.options:
+            control.unobserve(self._on_checkpoint, "value")  # new options select the first one for a moment
             control.options = (*control.options, checkpoint)
+            control.value = checkpoint
+            control.observe(self._on_checkpoint, "value")
         control.value = checkpoint
         self._say(f"{checkpoint} is ready.")
 

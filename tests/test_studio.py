@@ -1,0 +1,343 @@
+"""The playground without a browser: its settings, takes, errors, Cancel and clock. tests/browser has the rest."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from utils import studio as module
+from utils.studio import SCHEDULERS, Cancelled, CostModel, Studio
+
+NASTY = "<img src=x onerror=alert(1)> \"a\" 'b' {c} $d$ \\ \n 😀 שלום"
+SHORT = {"num_inference_steps": 2, "audio_length_in_s": 0.5}
+
+
+@pytest.fixture
+def minis(random_checkpoint, monkeypatch):
+    monkeypatch.setenv("AUDIOLDM_MINI_FOLDER", str(random_checkpoint.parent))
+    monkeypatch.setenv("AUDIOLDM_CHECKPOINT", "mini-s-v2")
+
+
+@pytest.fixture
+def studio(minis, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "_studios", {})
+    monkeypatch.chdir(tmp_path)
+    studio = Studio(folder=tmp_path / "takes")
+    assert studio.message == "mini-s-v2 is ready."
+    studio.set(prompt="rain", **SHORT)
+    return studio
+
+
+def press(studio: Studio) -> str:
+    studio._go.click()
+    studio.wait()
+    return studio.message
+
+
+def test_the_panel_has_the_calls_own_names(studio):
+    from inspect import signature
+
+    from diffusers import AudioLDMPipeline
+
+    names = set(studio.controls) - {"seed", "checkpoint", "scheduler"}
+    assert names <= set(signature(AudioLDMPipeline.__call__).parameters)
+    assert all(control.description == name for name, control in studio.controls.items())
+
+
+def test_a_press_makes_a_take(studio):
+    assert press(studio).startswith("Take 1: 0.5 s of sound in ")
+    (take,) = studio.takes
+    assert take.clip.settings["prompt"] == "rain" and take.clip.duration == 0.5
+    (output,) = studio._stage.outputs
+    assert "<audio" in output["data"]["text/html"] and take.name in output["data"]["text/html"]
+    assert not studio._go.disabled and studio._stop.disabled
+
+
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
+def test_the_code_of_a_take_makes_it_again(studio, scheduler):
+    negative = "low quality" if scheduler == "Euler" else None
+    take = studio.generate(prompt=NASTY, negative_prompt=negative, seed=7, scheduler=scheduler)
+    assert np.isfinite(take.clip.waveform).all()
+    assert take.clip.settings["scheduler"] == SCHEDULERS[scheduler]
+    space = {}
+    exec(take.code, space)
+    assert np.array_equal(space["clip"].waveform, take.clip.waveform)
+    assert Path(f"outputs/{take.name}.wav").is_file()
+
+
+def test_schedulers_do_not_leave_traces_in_each_other(studio):
+    first = studio.generate(scheduler="DDIM")
+    for scheduler in SCHEDULERS:
+        studio.generate(scheduler=scheduler)
+    assert np.array_equal(studio.generate(scheduler="DDIM").clip.waveform, first.clip.waveform)
+
+
+def test_the_same_studio_after_a_second_run(studio):
+    studio.generate(seed=5)
+    again = Studio()
+    assert again is studio and again.view is studio.view
+    assert len(again.takes) == 1 and again.settings["seed"] == 5
+    assert Studio("other") is not studio
+
+
+def test_cancel_stops_at_the_next_step(studio, monkeypatch):
+    reached, go_on = threading.Event(), threading.Event()
+    steps = []
+
+    def slow(*args, callback, **settings):
+        for index in range(settings["num_inference_steps"]):
+            steps.append(index)
+            if index == 3:
+                reached.set()
+                go_on.wait(10)
+            callback(index, 0, None)
+
+    monkeypatch.setattr(module, "generate", slow)
+    studio.set(num_inference_steps=200)
+    studio.start()
+    assert reached.wait(10)
+    studio.start()  # the button is dead meanwhile
+    studio.set(seed=9)  # and the controls are not
+    studio._stop.click()
+    assert studio.message == "Cancelling …"
+    go_on.set()
+    studio.wait()
+    assert studio.message == "Cancelled." and steps == [0, 1, 2, 3] and not studio.takes
+    assert not studio._go.disabled and studio._progress.value == 0
+
+
+def test_cancel_in_the_real_pipeline_and_then_a_take(studio):
+    studio.set(num_inference_steps=200, audio_length_in_s=5)
+    seen = []
+    studio._progress.observe(lambda change: (seen.append(change["new"]), studio.cancel()), "value")
+    studio.start()
+    studio.wait()
+    assert studio.message == "Cancelled." and max(seen) <= 2
+    studio._progress.unobserve_all()
+    with pytest.raises(Cancelled):
+        studio._progress.observe(lambda change: studio.cancel(), "value")
+        studio.generate()
+    studio._progress.unobserve_all()
+    assert press_short(studio).startswith("Take 1")
+
+
+def press_short(studio: Studio) -> str:
+    studio.set(**SHORT)
+    return press(studio)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"prompt": "  "}, "The prompt is empty"),
+        ({"checkpoint": "audioldm-s-full-v2"}, "audioldm-s-full-v2"),
+    ],
+)
+def test_an_error_is_said_in_the_studio(studio, monkeypatch, settings, message):
+    def refuse(name):
+        raise OSError(f"{name} cannot be had:\nthe Hub is out of reach.")
+
+    if "checkpoint" in settings:
+        monkeypatch.setattr(module, "load_pipeline", refuse)
+    studio.set(**settings)
+    said = press(studio)
+    assert message in said and "\n" not in said and "--jp-error" in studio._status.value
+    assert not studio._go.disabled and not studio.takes
+    monkeypatch.undo()
+
+
+def test_it_recovers_from_a_checkpoint_that_cannot_be_had(studio, monkeypatch):
+    def refuse(name):
+        raise OSError("The Hub is out of reach.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "load_pipeline", refuse)
+        studio.set(checkpoint="audioldm-l-full")
+        studio.wait()
+        assert studio.message == "The Hub is out of reach."
+    studio.set(checkpoint="mini-s-v2")
+    studio.wait()
+    assert press(studio).startswith("Take 1")
+
+
+def test_memory_and_other_trouble_without_a_message(studio, monkeypatch):
+    def fail(*args, **settings):
+        raise MemoryError
+
+    monkeypatch.setattr(module, "generate", fail)
+    assert press(studio) == "MemoryError"
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "message"),
+    [
+        ({"steps": 3}, TypeError, "has no 'steps'"),
+        ({"num_inference_steps": 0}, ValueError, "num_inference_steps must be from 1 to 200 here, not 0"),
+        ({"audio_length_in_s": 99}, ValueError, "audio_length_in_s must be from 0.5 to 20 here, not 99"),
+        ({"scheduler": "PNDM"}, ValueError, "must be one of DDIM, DPM-Solver"),
+        ({"seed": -1}, ValueError, "not -1"),
+    ],
+)
+def test_set_refuses_what_the_panel_cannot_show(studio, settings, error, message):
+    before = studio.settings
+    with pytest.raises(error, match=message):
+        studio.set(**settings)
+    assert studio.settings == before
+
+
+def test_prompts_are_text(studio):
+    take = studio.generate(prompt=NASTY)
+    assert "<img src=x" not in studio._stage.outputs[0]["data"]["text/html"]
+    assert "<img src=x" not in studio._repr_mimebundle_()["text/html"]
+    row = studio._rows[take.number]
+    assert row.show.description.startswith("1 · <img src=x onerror=alert(1)> \"a\" 'b' {c} $d$")  # a button shows text
+    assert take.name.startswith("img-src-x-onerror-alert-1-")
+    studio.set(prompt=NASTY * 200)
+    studio.start()
+    studio.wait()
+    assert "does not see" in studio.message and len(studio.message) <= 400
+    assert "<img" not in studio._status.value
+    studio.set(prompt="  ")
+    assert "<" not in press(studio)
+
+
+def test_keep_writes_sound_settings_and_code(studio, tmp_path):
+    take = studio.generate(prompt="../../etc/passwd 😀", seed=3)
+    path = studio.keep(take)
+    assert path.parent == tmp_path / "takes" and path.name.startswith("etc-passwd-")
+    assert json.loads(path.with_suffix(".json").read_text("utf-8")) == take.settings
+    compile(path.with_suffix(".py").read_text("utf-8"), "take", "exec")
+    assert studio._rows[1].keep.disabled and studio.message.startswith("Take 1 is kept")
+
+
+def test_keep_says_when_it_cannot(studio, tmp_path):
+    (tmp_path / "file").write_text("")
+    studio.folder = tmp_path / "file" / "takes"
+    studio.generate()
+    studio._rows[1].keep.click()
+    assert "Cannot write the clip" in studio.message and not studio._rows[1].keep.disabled
+
+
+def test_history_use_compare_and_its_end(studio, monkeypatch):
+    monkeypatch.setattr(module, "MAX_TAKES", 3)
+    takes = [studio.generate(seed=seed) for seed in range(2)]
+    studio.keep(takes[0])
+    for row in studio._rows.values():
+        row.compare.value = True
+    assert studio._stage.outputs[0]["data"]["text/html"].count("<audio") == 2
+    studio._rows[1].show.click()
+    assert takes[0].name in studio._stage.outputs[0]["data"]["text/html"]
+    studio.set(seed=77, prompt="x")
+    studio._rows[2].use.click()
+    assert studio.settings == takes[1].settings
+    for seed in range(5):
+        studio.generate(seed=seed)
+    assert [take.number for take in studio.takes] == [1, 6, 7]  # the kept one, and the latest
+    assert [row.show.description[0] for row in studio._history.children] == ["7", "6", "1"]
+    assert set(studio._rows) == {1, 6, 7}
+
+
+def test_the_dice_and_the_expected_seconds(studio):
+    seeds = set()
+    dice = next(child for child in all_widgets(studio.view) if getattr(child, "description", "") == "🎲")
+    for _ in range(5):
+        dice.click()
+        seeds.add(studio.settings["seed"])
+    assert len(seeds) > 1
+    few, many = (studio.expected_seconds(num_inference_steps=steps) for steps in (10, 200))
+    assert 0 < few < many
+    studio.set(num_inference_steps=200)
+    assert f"{studio.expected_seconds():.1f} s" in studio._expected.value
+    assert studio.expected_seconds(checkpoint="audioldm-l-full") is None
+
+
+def all_widgets(widget):
+    yield widget
+    for child in getattr(widget, "children", ()):
+        yield from all_widgets(child)
+
+
+def test_the_cost_model_finds_the_costs():
+    def cost(num_inference_steps, audio_length_in_s, guidance_scale):
+        passes = num_inference_steps * (2 if guidance_scale > 1 else 1)
+        return 0.2 + 0.1 * audio_length_in_s + (0.01 + 0.02 * audio_length_in_s) * passes
+
+    model = CostModel()
+    assert model.seconds(num_inference_steps=1, audio_length_in_s=1, guidance_scale=1) is None
+    for steps, length, guidance in [(1, 1, 2.5), (4, 1, 2.5), (1, 3, 2.5), (10, 5, 1.0)]:
+        settings = dict(num_inference_steps=steps, audio_length_in_s=length, guidance_scale=guidance)
+        model.add(cost(**settings), **settings)
+    wanted = dict(num_inference_steps=50, audio_length_in_s=10.0, guidance_scale=3.0)
+    assert model.seconds(**wanted) == pytest.approx(cost(**wanted), rel=1e-6)
+    for _ in range(30):
+        model.add(1.0, **settings)
+    assert len(model.measured) == 20
+
+
+def test_a_folder_may_be_its_checkpoint(studio, random_checkpoint):
+    other = Studio("other", checkpoint=random_checkpoint)
+    assert other.settings["checkpoint"] == str(random_checkpoint)
+    assert other.message == f"{random_checkpoint} is ready."
+    other.set(**SHORT)
+    assert press(other).startswith("Take 1")
+    space = {}
+    exec(other.takes[0].code, space)
+    assert np.array_equal(space["clip"].waveform, other.takes[0].clip.waveform)
+
+
+def test_without_a_kernel_it_shows_what_it_says(studio):
+    bundle = studio._repr_mimebundle_()
+    assert "need a running kernel" in bundle["text/html"] and bundle["text/plain"].startswith("Studio: prompt=rain")
+    assert bundle["application/vnd.jupyter.widget-view+json"]["model_id"] == studio.view.model_id
+
+
+OLD_WIDGETS = """
+import sys
+import ipywidgets
+assert ipywidgets.__version__ == "7.7.1", ipywidgets.__version__
+from utils import ABX, Studio
+studio = Studio()
+assert studio.message == "mini-s-v2 is ready.", studio.message
+studio.set(num_inference_steps=2, audio_length_in_s=0.5)
+for seed in range(2):
+    studio.set(seed=seed)
+    studio._go.click()
+    studio.wait()
+for row in studio._rows.values():
+    row.compare.value = True
+assert studio._stage.outputs[0]["data"]["text/html"].count("<audio") == 2
+studio.set(prompt=" ")
+studio._go.click()
+studio.wait()
+assert "empty" in studio.message
+clips = [take.clip for take in studio.takes]
+test = ABX(clips[:1], clips[1:], "seeds", listener="ada", path=sys.argv[1])
+test.view.children[1].children[0].click()
+assert test.remaining == 0
+print("done", len(studio.takes))
+"""
+
+
+def test_the_ipywidgets_of_colab(minis, tmp_path):
+    """ipywidgets 7.7.1, which Colab has, put before the newer one on the path of a process of its own."""
+    packages = ["ipywidgets==7.7.1", "ipython_genutils==0.2.0"]
+    pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", str(tmp_path / "old"), *packages]
+    if subprocess.run(pip, capture_output=True).returncode:
+        pytest.skip("the package index is out of reach")
+    root = str(Path(module.__file__).parents[1])
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path / "old"), root])}
+    done = subprocess.run(
+        [sys.executable, "-c", OLD_WIDGETS, str(tmp_path / "abx.csv")],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.endswith("done 2\n"), done.stderr[-2000:]
