@@ -178,4 +178,5 @@ def assemble(text, audio, tokenizer, folder: Path) -> ClapModel:
     clap.half().save_pretrained(folder)
     load_as_float32(folder)
     ClapProcessor(feature_extractor=feature_extractor(), tokenizer=tokenizer).save_pretrained(folder)
+    feature_extractor().save_pretrained(folder)  # transformers 4 looks for it under its own name
     return clap

@@ -37,11 +37,11 @@ class Recipe:
     text_steps: int = 1_800
     audio_steps: int = 900
     vae_steps: int = 2_400
-    decoder_steps: int = 1_200
+    decoder_steps: int = 700
     judge_steps: int = 2_000
     unet_steps: tuple[tuple[str, int], ...] = (
         ("mini-s", 2_000),
-        ("mini-s-v2", 8_500),
+        ("mini-s-v2", 7_600),
         ("mini-m", 14_000),
         ("mini-l", 14_000),
     )
