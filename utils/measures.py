@@ -271,9 +271,11 @@ def _load_clap(model: str):
 
 
 def _for_clap(clip: Clip, extractor) -> np.ndarray:
-    from librosa import resample
+    waveform = _waveform(clip)
+    if clip.sample_rate != extractor.sampling_rate:
+        from librosa import resample
 
-    waveform = resample(_waveform(clip), orig_sr=clip.sample_rate, target_sr=extractor.sampling_rate)
+        waveform = resample(waveform, orig_sr=clip.sample_rate, target_sr=extractor.sampling_rate)
     return waveform[: extractor.nb_max_samples]  # the extractor would cut longer ones at random
 
 

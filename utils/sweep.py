@@ -31,7 +31,17 @@ from diffusers import ConfigMixin
 from scipy.io import wavfile
 
 from .clip import Clip
-from .generation import MAX_BATCH, MAX_GUIDANCE, MAX_SECONDS, Request, _check_request, _number, _whole, generate_batch
+from .generation import (
+    MAX_BATCH,
+    MAX_GUIDANCE,
+    MAX_SECONDS,
+    MAX_SEED,
+    Request,
+    _check_request,
+    _number,
+    _whole,
+    generate_batch,
+)
 from .loading import PROBE, _find, checkpoint_name, load_pipeline
 from .measures import MEASURES
 
@@ -111,12 +121,12 @@ def sweep(
     """
     sources = _several("checkpoints", checkpoints, _source)
     axes = (
-        _several("prompts", prompts, lambda v: _checked(Request(v)).prompt),
-        _several("negative_prompts", negative_prompts, lambda v: _checked(Request("-", 0, v)).negative_prompt),
+        _several("prompts", prompts, lambda v: _check_request(Request(v)) or v),
+        _several("negative_prompts", negative_prompts, lambda v: _check_request(Request("-", 0, v)) or v),
         _several("guidance_scale", guidance_scale, lambda v: _number("guidance_scale", v, 0, MAX_GUIDANCE)),
-        _several("audio_length_in_s", audio_length_in_s, lambda v: _number("audio_length_in_s", v, 0.04, MAX_SECONDS)),
+        _several("audio_length_in_s", audio_length_in_s, _length),
         _several("num_inference_steps", num_inference_steps, lambda v: _whole("num_inference_steps", v, 1, 1000)),
-        _several("seeds", seeds, lambda v: int(_checked(Request("-", v)).seed)),
+        _several("seeds", seeds, lambda v: _whole("seed", v, 0, MAX_SEED)),
     )
     columns = dict(_measure(measure) for measure in measures)
     if batch_size is None:
@@ -173,9 +183,8 @@ def _several(name: str, values, check: Callable) -> list:
     return values
 
 
-def _checked(request: Request) -> Request:
-    _check_request(request)
-    return request
+def _length(seconds) -> float:
+    return _number("audio_length_in_s", seconds, 0.04, MAX_SECONDS, " s")
 
 
 def _source(checkpoint):
