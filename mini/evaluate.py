@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from scipy import linalg, stats
+from scipy import stats
 
 from utils.features import log_mel
 
@@ -106,8 +106,9 @@ def frechet(a: np.ndarray, b: np.ndarray) -> float:
     """Frechet distance of two sets of embeddings (rows)."""
     mean = a.mean(0) - b.mean(0)
     first, second = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
-    root = linalg.sqrtm(first @ second)
-    return float(mean @ mean + np.trace(first + second - 2 * root.real))
+    # the trace of the matrix root is the sum of the roots of the eigenvalues, also where the product is singular
+    roots = np.sqrt(np.linalg.eigvals(first @ second).real.clip(0))
+    return float(mean @ mean + np.trace(first + second) - 2 * roots.sum())
 
 
 def noise_floor_db(waveform: np.ndarray) -> float:
