@@ -130,6 +130,54 @@ def test_a_folder_for_outputs_that_cannot_be_made_is_told(tmp_path):
     assert refusal(CELL, tmp_path).startswith("The lessons save to `outputs`, which cannot be made")
 
 
+# ---- Google Drive: a stand-in for google.colab, here only ---------------------------------------------------------
+
+STAND_IN = """
+def mount(place):
+    from pathlib import Path
+    (Path(place) / "MyDrive").mkdir(parents=True, exist_ok=True)
+    print("asked for permission")
+"""
+
+
+@pytest.fixture
+def colab(tmp_path) -> str:
+    """Code that makes a Colab of this machine: its module, and a place for its Drive."""
+    module = tmp_path / "colab" / "google" / "colab"
+    module.mkdir(parents=True)
+    (module / "__init__.py").touch()
+    (module / "drive.py").write_text(STAND_IN)
+    paths = f"import sys\nfrom pathlib import Path\nsys.path.insert(0, {str(tmp_path / 'colab')!r})\n"
+    drive = (
+        f"import utils.setup\nutils.setup.DRIVE = Path({str(tmp_path / 'drive')!r})\nfrom utils.setup import prepare"
+    )
+    asked = CELL.replace("SAVE_TO_DRIVE = False", "SAVE_TO_DRIVE = True")
+    return paths + asked.replace("from utils.setup import prepare", drive)
+
+
+def test_on_colab_too_drive_is_left_alone_unless_asked_for(tmp_path, colab):
+    project = copy_project(tmp_path / "project")
+    assert run(colab.replace("SAVE_TO_DRIVE = True", "SAVE_TO_DRIVE = False"), project).stdout == f"{READY}\n"
+    assert not (project / "outputs").is_symlink() and not (tmp_path / "drive").exists()
+
+
+def test_what_was_saved_to_drive_is_there_in_the_next_session(tmp_path, colab):
+    said = f"asked for permission\nWhat the lessons save goes to your Drive: MyDrive/audioldm-outputs\n{READY}\n"
+    first, second = copy_project(tmp_path / "first"), copy_project(tmp_path / "second")
+    (first / "outputs" / "steps").mkdir(parents=True)
+    (first / "outputs" / "steps" / "before.wav").write_text("made before Drive was asked for")
+    done = run(colab + "\nPath('outputs/steps/after.wav').write_text('a sound')", first)
+    assert done.stdout == said, done.stderr
+    done = run(colab + colab + "\nprint(*sorted(file.name for file in Path('outputs/steps').iterdir()))", second)
+    assert done.stdout == f"{said}{said}after.wav before.wav\n", done.stderr
+
+
+def test_elsewhere_asking_for_drive_is_told_in_one_sentence(tmp_path):
+    project = copy_project(tmp_path / "project")
+    asked = CELL.replace("SAVE_TO_DRIVE = False", "SAVE_TO_DRIVE = True")
+    assert refusal(asked, project) == "Only Google Colab can save to Drive: set SAVE_TO_DRIVE = False."
+
+
 # ---- installing: a package index of tiny wheels, and an environment that may be changed ---------------------------
 
 

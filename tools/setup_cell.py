@@ -6,6 +6,7 @@ from pathlib import Path
 
 REPO, REF = "", "main"  # the project's public address and version
 FOLDER = "audioldm-notebooks"  # where it goes in an empty folder
+SAVE_TO_DRIVE = False  # @param {type:"boolean"}
 
 
 def find_project():
@@ -35,4 +36,4 @@ os.chdir(project)
 sys.path.insert(0, str(project))
 from utils.setup import prepare
 
-prepare()
+prepare(SAVE_TO_DRIVE)

@@ -6,6 +6,7 @@ Explained in lesson 01 (`notebooks/01_first_sound.ipynb`).
 from __future__ import annotations
 
 import importlib
+import shutil
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
@@ -14,6 +15,9 @@ from pathlib import Path
 REQUIREMENTS = Path(__file__).parents[1] / "requirements.txt"
 OWN_MACHINE = "# What runs and checks them"  # the part of requirements.txt from here on is not for a hosted notebook
 KEEP = ("torch", "numpy", "ipywidgets")  # changing one needs a restart, or kills the widgets
+
+DRIVE = Path("/content/drive")  # where Colab shows a learner's Google Drive
+ON_DRIVE = "MyDrive/audioldm-outputs"
 
 
 def _missing() -> list:
@@ -46,15 +50,36 @@ def _install(missing: list) -> None:
     importlib.invalidate_caches()
 
 
-def prepare() -> None:
+def _move_outputs_to_drive() -> None:
+    """Make `outputs` a link into Google Drive, with what it held already."""
+    try:
+        from google.colab import drive
+    except ImportError:
+        raise RuntimeError("Only Google Colab can save to Drive: set SAVE_TO_DRIVE = False.") from None
+    drive.mount(str(DRIVE))
+    kept, outputs = DRIVE / ON_DRIVE, Path("outputs")
+    kept.mkdir(parents=True, exist_ok=True)
+    if outputs.is_dir() and not outputs.is_symlink():
+        shutil.copytree(outputs, kept, dirs_exist_ok=True)
+        shutil.rmtree(outputs)
+    if not outputs.is_symlink():
+        outputs.symlink_to(kept)
+    print(f"What the lessons save goes to your Drive: {ON_DRIVE}")
+
+
+def prepare(save_to_drive: bool = False) -> None:
     """Make the lessons' packages importable and the folder `outputs` ready; prints one line.
+
+    With `save_to_drive`, which asks for permission, `outputs` lies in Google Drive: a disconnect loses nothing, and
+    a sweep goes on in the next session where it was.
 
     Installs only what `requirements.txt` asks for and is missing, with torch, numpy and ipywidgets held at
     the version that is there.
 
     Raises:
         RuntimeError: torch, numpy or ipywidgets is missing or too old; pip failed; a package was replaced
-            while this kernel was using it; or `outputs` cannot be written. Each in one sentence.
+            while this kernel was using it; this is not Colab and has no Drive; or `outputs` cannot be written.
+            Each in one sentence.
 
     Explained in lesson 01.
     """
@@ -70,6 +95,8 @@ def prepare() -> None:
         if in_use:
             raise RuntimeError(f"{', '.join(in_use)} was replaced while in use: restart the kernel and run this again.")
     try:
+        if save_to_drive:
+            _move_outputs_to_drive()
         Path("outputs").mkdir(exist_ok=True)
     except OSError as error:
         raise RuntimeError(f"The lessons save to `outputs`, which cannot be made: {error}") from None
