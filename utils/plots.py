@@ -258,7 +258,7 @@ def curve(
             lines += [_line(right, i, name, *points, linestyle="--") for i, (name, points) in more]
             right.set_ylabel(f"{second_label} (dashed)")
         if log_x:
-            ticks = sorted({float(x) for xs, _ in series.values() for x in xs})
+            ticks = sorted({float(x) for xs, _ in [*series.values(), *(second or {}).values()] for x in xs})
             left.set_xticks(ticks, [f"{x:g}" for x in ticks])
             left.minorticks_off()
         if knee is not None:
