@@ -121,7 +121,7 @@ def test_answers_survive_a_restart_and_others_in_the_file(path):
     again = abx(path)
     assert (again.remaining, list(again.results.answer)) == (3, ["A"])
     assert again._now is not None and again._now.truth == first._now.truth
-    assert len(pool(path.parent)) == 3
+    assert len(pool(path.parent)) == 3 and len(pool(path.parent, again)) == 2
     assert [file.name for file in path.parent.iterdir()] == ["ada.csv"]  # nothing unfinished lies about
 
 

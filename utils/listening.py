@@ -199,15 +199,18 @@ class Rating(ListeningTest):
         super().__init__([Trial({"": clip}, text, str(label)) for clip, text, label in rows], listener, path, seed)
 
 
-def pool(folder: str | Path) -> pd.DataFrame:
+def pool(folder: str | Path, test: ListeningTest | None = None) -> pd.DataFrame:
     """The answers of a class: all CSV files of a folder in one table; the same file twice counts once.
+
+    With `test`, only the answers to a test that asks the same (anybody's, on any machine).
 
     Raises ValueError where there is none, or one holds something else. Explained in lesson 05.
     """
     paths = sorted(Path(folder).glob("*.csv"))
     if not paths:
         raise ValueError(f"There is no CSV file in {Path(folder)}: collect the listeners' files there.")
-    return pd.concat(map(_read, paths)).drop_duplicates(ignore_index=True)
+    answers = pd.concat(map(_read, paths)).drop_duplicates(ignore_index=True)
+    return answers if test is None else answers[answers.test == test.id].reset_index(drop=True)
 
 
 def summary(results: pd.DataFrame) -> pd.DataFrame:
