@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --constraint $(CONSTRAINTS)
 NBVAL := --nbval --nbval-current-env --nbval-cell-timeout=120 --nbval-sanitize-with=tests/sanitize.cfg
 
-.PHONY: help demo lab test lint nbval unit bench train gpu-check lessons classroom stamp
+.PHONY: help demo lab test lint nbval unit bench train gpu-check lessons classroom grade slides crowd stamp
 
 help: ## list these commands
 	@echo "AudioLDM notebooks: text to sound, each tip an experiment. Start with: make demo"
@@ -53,8 +53,17 @@ gpu-check: $(VENV)/test-ready ## what needs CUDA; says so where there is none
 lessons: $(VENV)/test-ready ## run the lessons on the mini checkpoints and store their outputs
 	@$(BIN)/python -m tools.lessons inject && $(BIN)/python -m tools.lessons execute && $(BIN)/python -m tools.lessons check
 
-classroom: $(VENV)/lessons-ready ## pack the lessons for students, without outputs and solutions, as one file for a stick
-	@$(BIN)/python -m tools.lessons classroom
+classroom: $(VENV)/test-ready ## students' and teacher's versions of the lessons, as a course of nbgrader: outputs/classroom
+	@$(BIN)/python -m tools.classroom build
+
+grade: $(VENV)/test-ready ## grade what students handed in: make grade FOLDER=path
+	@$(BIN)/python -m tools.classroom grade "$(or $(FOLDER),$(error usage: make grade FOLDER=path))"
+
+slides: $(VENV)/lessons-ready ## the lessons as slides that need no network: outputs/slides
+	@$(BIN)/python -m tools.slides
+
+crowd: $(VENV)/lessons-ready ## thirty students run lesson 01, one after the other, with a limit of memory; says what each needed
+	@$(BIN)/python -m tools.crowd
 
 stamp: $(VENV)/lessons-ready ## set the public address: make stamp REPO=owner/name [REF=tag]
 	@$(BIN)/python -m tools.lessons stamp "$(or $(REPO),$(error usage: make stamp REPO=owner/name [REF=tag]))" "$(or $(REF),main)"

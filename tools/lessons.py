@@ -23,7 +23,6 @@ import re
 import sys
 import tempfile
 import time
-import zipfile
 from pathlib import Path
 
 import nbformat
@@ -443,30 +442,7 @@ def to_py(name: str, file: Path) -> None:
     file.write_text(jupytext.writes(notebook, fmt="py:percent"), encoding="utf-8")
 
 
-def classroom() -> Path:
-    """One zip with all that a student needs: lessons without outputs and solutions, code, and mini checkpoints."""
-    name, archive = "audioldm-notebooks", ROOT / "outputs" / "classroom.zip"
-    archive.parent.mkdir(exist_ok=True)
-    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
-        for folder in ("utils", "mini", "requirements.txt", "constraints", "README.md", "LICENSE", "CITATION.cff"):
-            top = ROOT / folder
-            for path in [top] if top.is_file() else sorted(top.rglob("*")):
-                if path.is_file() and "__pycache__" not in path.parts:
-                    file.write(path, f"{name}/{path.relative_to(ROOT).as_posix()}")
-        for path in lessons():
-            notebook = read(path)
-            notebook.cells = [cell for cell in notebook.cells if "solution" not in tags(cell)]
-            for cell in notebook.cells:
-                if cell.cell_type == "code":
-                    cell.outputs, cell.execution_count = [], None
-            text = nbformat.writes(_normalised(notebook), indent=1, ensure_ascii=False)
-            file.writestr(f"{name}/notebooks/{path.name}", text)
-    size = archive.stat().st_size / 1e6
-    print(f"For the students, {size:.0f} MB, to be unpacked anywhere: {archive}\nThe teacher's version is this clone.")
-    return archive
-
-
-COMMANDS = ["execute", "inject", "check", "portable", "stamp", "from-py", "to-py", "demo", "classroom"]
+COMMANDS = ["execute", "inject", "check", "portable", "stamp", "from-py", "to-py", "demo"]
 
 
 def main() -> None:
@@ -493,8 +469,6 @@ def main() -> None:
             portable(names)
         case "demo", []:
             demo()
-        case "classroom", []:
-            classroom()
         case _:
             parser.error(f"{given.command} does not take {given.arguments}")
 

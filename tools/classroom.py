@@ -1,0 +1,191 @@
+"""The lessons as graded assignments, through nbgrader. Explained in docs/teaching.md.
+
+    python -m tools.classroom build           the students' lessons as one zip, and a course: outputs/classroom
+    python -m tools.classroom grade FOLDER    grade what was handed in: outputs/classroom/grades.csv
+
+FOLDER holds NAME_01_first_sound.ipynb or NAME/01_first_sound.ipynb. The course is nbgrader's own: its commands work in
+outputs/classroom/, too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import csv
+import os
+import re
+import shutil
+import subprocess
+import sys
+import textwrap
+import zipfile
+from pathlib import Path
+
+import nbformat
+from nbformat import NotebookNode
+
+from . import lessons
+
+NAME = "audioldm-notebooks"
+STUDENTS_NEED = ("utils", "mini", "requirements.txt", "constraints", "README.md", "LICENSE", "CITATION.cff")
+EXERCISE = re.compile(r"^### Exercise (\d): (.+) \((easy|medium|hard), (\d+) minutes\)$", re.M)
+POINTS = {"easy": 1, "medium": 2, "hard": 3}
+MEMORY = 6 * 2**30  # bytes that grading one submission may take
+FILE = 2**30  # bytes that it may write into one file
+SECONDS = 600  # that grading one submission may take
+CONFIG = f"""# written by tools/classroom.py
+c = get_config()
+c.CourseDirectory.course_id = {NAME!r}
+c.ClearSolutions.code_stub = {{"python": {lessons.YOUR_CODE!r}}}
+c.OverwriteCells.add_missing_cells = True  # a check that was deleted comes back
+c.Execute.timeout = """
+
+
+def source(notebook: NotebookNode) -> NotebookNode:
+    """The lesson as nbgrader's source: solutions and checks marked, checks repeated as hidden tests, no outputs."""
+    notebook = nbformat.from_dict(notebook)
+    number, points, cells = 0, 0, []
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+        elif found := EXERCISE.search(cell.source):
+            number, points = int(found[1]), POINTS[found[3]]
+        if "exercise" in lessons.tags(cell):
+            continue  # nbgrader derives it, too
+        if "solution" in lessons.tags(cell):
+            cell.source = cell.source.removeprefix(lessons.SOLUTION + "\n")
+            cell.metadata = {"tags": ["exercise"], "nbgrader": _mark(f"exercise-{number}", solution=True)}
+        if "check" in lessons.tags(cell):
+            cell.source += f"\n### BEGIN HIDDEN TESTS\n{bare(cell.source)}\n### END HIDDEN TESTS"
+            cell.metadata["nbgrader"] = {**_mark(f"check-{number}", grade=True, locked=True), "points": points}
+        cells.append(cell)
+    notebook.cells = cells
+    return lessons._normalised(notebook)
+
+
+def _mark(name: str, **what: bool) -> dict:
+    nothing = {"grade": False, "solution": False, "locked": False, "task": False}
+    return {"schema_version": 3, "grade_id": name, **nothing, **what}
+
+
+def bare(check: str) -> str:
+    """What stands inside `with check():`, which swallows what its asserts raise; grading must see that."""
+    block = ast.parse(check).body[-1]
+    if not isinstance(block, ast.With):
+        raise ValueError(f"A check must end with the block `with check():`, not with: {check.splitlines()[-1]}")
+    return textwrap.dedent("\n".join(check.splitlines()[block.body[0].lineno - 1 :]))
+
+
+def build(folder: Path, timeout: int = lessons.CELL_TIMEOUT) -> Path:
+    """Make the course in `folder`: source/ (teacher's), release/ (students'), and the students' zip; return the zip."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "nbgrader_config.py").write_text(f"{CONFIG}{timeout}\n", encoding="utf-8")
+    for path in lessons.lessons():
+        place = folder / "source" / path.stem
+        place.mkdir(parents=True, exist_ok=True)
+        nbformat.write(source(lessons.read(path)), place / path.name)
+        done = _nbgrader(folder, "generate_assignment", path.stem, "--force", "--create")
+        if done.returncode:
+            raise SystemExit(f"nbgrader could not make {path.stem}:\n{done.stderr[-2000:]}")
+    archive = folder / f"{NAME}-students.zip"
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
+        for name in STUDENTS_NEED:
+            top = lessons.ROOT / name
+            for path in [top] if top.is_file() else sorted(top.rglob("*")):
+                if path.is_file() and "__pycache__" not in path.parts:
+                    file.write(path, f"{NAME}/{path.relative_to(lessons.ROOT).as_posix()}")
+        for path in lessons.lessons():
+            file.write(folder / "release" / path.stem / path.name, f"{NAME}/notebooks/{path.name}")
+    return archive
+
+
+def _nbgrader(folder: Path, *arguments: str, seconds: float | None = None) -> subprocess.CompletedProcess[str]:
+    """Run nbgrader in the course folder; with `seconds`, under the limits that strangers' code gets."""
+
+    def limited() -> None:  # in the child, and so in its kernel
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (FILE, FILE))
+
+    command = [sys.executable, "-m", "nbgrader", *arguments]
+    limits = {"timeout": seconds, "preexec_fn": limited if os.name == "posix" else None} if seconds else {}
+    tools = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # nbgrader calls alembic by its name
+    environment = {**os.environ, **lessons.ENVIRONMENT, "PATH": tools}
+    try:
+        return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, **limits)
+    except subprocess.TimeoutExpired:
+        return subprocess.CompletedProcess(command, 1, "", f"TimeoutError: more than {seconds:g} s")
+
+
+def collect(handed_in: Path, folder: Path) -> list[tuple[str, str]]:
+    """Copy what was handed in to the course's submitted/; return the pairs of student and lesson."""
+    known = "|".join(path.name for path in (folder / "source").iterdir())
+    found = []
+    for path in sorted(handed_in.rglob("*.ipynb")):
+        if not (named := re.fullmatch(rf"(?:(.+)_)?({known})", path.stem)):
+            print(f"{path.name} is none of the lessons, and is left out.")
+            continue
+        student = re.sub(r"[^\w.-]", "-", named[1] or path.parent.name)
+        place = folder / "submitted" / student / named[2]
+        place.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, place / f"{named[2]}.ipynb")
+        found.append((student, named[2]))
+    return found
+
+
+def grade(handed_in: Path, folder: Path, seconds: float = SECONDS) -> list[dict]:
+    """Grade every submission in a process of its own; one that breaks it gets no points and a note.
+
+    Writes grades.csv and, for each student, feedback/NAME/LESSON/LESSON.html; returns the rows of grades.csv:
+    student, lesson, check-1 ..., points, of, note.
+    """
+    from nbgrader.api import Gradebook
+
+    rows = []
+    for student, lesson in collect(handed_in, folder):
+        done = _nbgrader(folder, "autograde", lesson, "--student", student, "--force", "--create", seconds=seconds)
+        errors = re.findall(r"^\s*(?:\w+\.)*(\w+(?:Error|Exception): .*)", done.stderr, re.M)
+        note = f"not graded: {errors[-1] if errors else done.stderr.strip()[-200:]}" if done.returncode else ""
+        with Gradebook(f"sqlite:///{folder / 'gradebook.db'}", NAME) as book:
+            checks = {cell.name: cell.max_score for cell in book.find_notebook(lesson, lesson).grade_cells}
+            scores = dict.fromkeys(checks, 0.0)
+            if not note:
+                scores |= {
+                    cell.name: cell.score for cell in book.find_submission_notebook(lesson, lesson, student).grades
+                }
+        total, most = sum(scores.values()), sum(checks.values())
+        rows.append({"student": student, "lesson": lesson, **scores, "points": total, "of": most, "note": note})
+        print(f"{student:20} {lesson:24} {total:g} of {most:g}  {note}", flush=True)
+    for lesson in sorted({row["lesson"] for row in rows}):
+        _nbgrader(folder, "generate_feedback", lesson, "--force")
+    names = dict.fromkeys(name for row in rows for name in row)
+    with (folder / "grades.csv").open("w", newline="", encoding="utf-8") as file:
+        last = ["points", "of", "note"]
+        writer = csv.DictWriter(file, [name for name in names if name not in last] + last, restval="")
+        writer.writeheader()
+        writer.writerows(rows)
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("command", choices=["build", "grade"])
+    parser.add_argument("folder", nargs="?", type=Path, help="what the students handed in")
+    given = parser.parse_args()
+    course = lessons.ROOT / "outputs" / "classroom"
+    if given.command == "build":
+        archive = build(course)
+        print(f"For the students, {archive.stat().st_size / 1e6:.0f} MB, to be unpacked anywhere: {archive}")
+        print(f"For the teacher, with solutions: {course / 'source'}")
+    elif not given.folder or not given.folder.is_dir():
+        parser.error(f"Grading needs the folder of what was handed in, not {given.folder}.")
+    elif not (course / "gradebook.db").is_file():
+        parser.error("There is no course yet: make classroom")
+    else:
+        grade(given.folder, course)
+        print(f"Points: {course / 'grades.csv'}\nTo hand back: {course / 'feedback'}")
+
+
+if __name__ == "__main__":
+    main()
