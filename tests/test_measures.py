@@ -162,6 +162,13 @@ def test_clap_cuts_long_clips_at_the_same_place_every_time(clap):
     np.testing.assert_array_equal(vectors[0], measures.clap_embed([clip_of(beats(0.3))], clap))
 
 
+def test_clap_hears_a_short_clip_again_and_again_and_no_silence(clap):
+    short = beats(0.3)[: 3 * RATE]  # the extractor alone would hear it once, and then 2 s of nothing
+    filled = np.concatenate([short, short[: 2 * RATE]])
+    vectors = measures.clap_embed([clip_of(short), clip_of(filled)], clap)
+    np.testing.assert_array_equal(vectors[0], vectors[1])
+
+
 def test_clap_resamples_to_its_own_rate(clap):
     from librosa import resample
 

@@ -162,9 +162,9 @@ def clap_embed(items: Sequence[Clip] | Sequence[str], model: str = "auto") -> np
 
     `clap_embed(clips) @ clap_embed(texts).T` is the table of cosines of every clip with every text. `model` is
     "mini-clap" (64), the Hub's "laion/clap-htsat-unfused" (512), any other CLAP or folder, or "auto": the first for
-    clips of the mini checkpoints only, else the second (texts alone do not say which: name it). Clips are resampled
-    and cut to what the model was made for (5 s at 16 kHz for the mini, 10 s at 48 kHz for the other), so the result
-    does not depend on chance or on the order.
+    clips of the mini checkpoints only, else the second (texts alone do not say which: name it). Clips are resampled,
+    and cut or repeated to what the model was made for (5 s at 16 kHz for the mini, 10 s at 48 kHz for the other), so
+    the result does not depend on chance, on the order, or on silence that nobody generated.
 
     Source: Wu et al. 2023 (arXiv 2211.06687), `transformers.ClapModel`. Explained in lesson 02.
     """
@@ -276,7 +276,8 @@ def _for_clap(clip: Clip, extractor) -> np.ndarray:
         from librosa import resample
 
         waveform = resample(waveform, orig_sr=clip.sample_rate, target_sr=extractor.sampling_rate)
-    return waveform[: extractor.nb_max_samples]  # the extractor would cut longer ones at random
+    # the extractor would cut longer ones at random, and fill up what whole repeats of shorter ones leave with silence
+    return np.resize(waveform, extractor.nb_max_samples)
 
 
 @dataclass(frozen=True)
