@@ -23,7 +23,21 @@ from tools import lessons
 from utils.setup import OWN_MACHINE
 
 ROOT = lessons.ROOT
-COMMANDS = ["demo", "lab", "test", "bench", "train", "gpu-check", "lessons", "lint", "classroom", "grade", "slides", "crowd", "stamp"]
+COMMANDS = [
+    "demo",
+    "lab",
+    "test",
+    "bench",
+    "train",
+    "gpu-check",
+    "lessons",
+    "lint",
+    "classroom",
+    "grade",
+    "slides",
+    "crowd",
+    "stamp",
+]
 LESSONS = {path.stem[:2]: path for path in lessons.lessons()}
 OWN = {"utils", "mini", "tools", "tests"}
 UTILS_LINES = 2100  # of code, without docstrings, comments and blank lines: may be lowered, not raised

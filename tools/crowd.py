@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -40,8 +41,11 @@ def one(memory: float) -> None:
 def student(memory: float) -> list[float] | str:
     """What one student needed, or why the lesson did not end."""
     command = [sys.executable, "-m", "tools.crowd", "--one", "--memory", str(memory)]
-    done = subprocess.run(command, cwd=lessons.ROOT, env={**os.environ}, capture_output=True, text=True)
-    return json.loads(done.stdout) if done.returncode == 0 else done.stderr.strip().splitlines()[-1]
+    done = subprocess.run(command, cwd=lessons.ROOT, capture_output=True, text=True)
+    if done.returncode == 0:
+        return json.loads(done.stdout)
+    lines = done.stderr.strip().splitlines()
+    return next((line for line in reversed(lines) if re.match(r"[\w.]*(Error|Exception)\b", line)), lines[-1])
 
 
 def main() -> None:
