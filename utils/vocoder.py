@@ -49,28 +49,40 @@ class GriffinLimVocoder(ModelMixin, ConfigMixin):
             return self(spectrogram[None])[0]
         frames = spectrogram.shape[1]
         log_mel = torch.nn.functional.pad(spectrogram.float().transpose(1, 2), (EDGE, EDGE), mode="replicate")
-        magnitude = (self.inverse_mel.float() @ log_mel.exp()).clamp_min(LOG_FLOOR)
-        waveform = self._griffin_lim(magnitude)
-        # frame i is centred on sample 160 i + 80 in `log_mel`, and on 160 i in torch's centred STFT
-        start = EDGE * HOP_LENGTH - HOP_LENGTH // 2
-        return waveform[:, start : start + frames * HOP_LENGTH].to(spectrogram.dtype)
+        magnitude = (log_mel.exp().transpose(1, 2) @ self.inverse_mel.float().T).clamp_min(LOG_FLOOR)
+        start = EDGE * HOP_LENGTH + (N_FFT - HOP_LENGTH) // 2
+        waveform = self._griffin_lim(magnitude)[:, start : start + frames * HOP_LENGTH]
+        return waveform.to(spectrogram.dtype)
 
     def _griffin_lim(self, magnitude: torch.Tensor) -> torch.Tensor:
-        """A waveform whose STFT has nearly these magnitudes, (batch, 513, frames).
+        """A waveform whose spectrum has nearly these magnitudes, (batch, frames, 513).
 
         The plain algorithm takes the phase of every bin for certain, of those too that are nearly zero in the last
         round, and so turns a difference in the seventh digit into one in the third. Here such a bin comes back
         smaller: 1e-6 more or less moves the waveform by -80 dB instead of -60; the mel error is as small (3.1 dB rms).
         """
-        settings = dict(n_fft=N_FFT, hop_length=HOP_LENGTH, window=torch.hann_window(N_FFT, device=magnitude.device))
-        generator = torch.Generator().manual_seed(0)
-        phase = torch.rand(magnitude.shape[1:], generator=generator).to(magnitude.device) * (2 * torch.pi)
-        estimate = torch.polar(torch.ones_like(phase), phase).expand(magnitude.shape)
-        previous = torch.zeros_like(estimate)
+        phase = torch.rand(magnitude.shape[1:], generator=torch.Generator().manual_seed(0)).to(magnitude.device)
+        spectrum = torch.polar(magnitude, (2 * torch.pi * phase).expand_as(magnitude))
+        window = torch.hann_window(N_FFT, device=magnitude.device)
+        overlap = _overlap_add(window.square().expand(1, magnitude.shape[1], N_FFT)).clamp_min(1e-8)
+        softened = (SOFTNESS * magnitude).square()
+        previous = torch.zeros_like(spectrum)
         for _ in range(self.config.n_iter):
-            waveform = torch.istft(magnitude * estimate, **settings)
-            rebuilt = torch.stft(waveform, **settings, return_complex=True)
+            waveform = _overlap_add(torch.fft.irfft(spectrum) * window) / overlap
+            rebuilt = torch.fft.rfft(waveform.unfold(-1, N_FFT, HOP_LENGTH) * window)
             step = rebuilt + self.config.momentum * (rebuilt - previous)
-            estimate = step / torch.hypot(step.abs(), SOFTNESS * magnitude)
+            power = torch.view_as_real(step).square().sum(-1)
+            spectrum = step * (magnitude * torch.rsqrt(power + softened))
             previous = rebuilt
-        return torch.istft(magnitude * estimate, **settings)
+        return _overlap_add(torch.fft.irfft(spectrum) * window) / overlap
+
+
+def _overlap_add(frames: torch.Tensor) -> torch.Tensor:
+    """Sum frames of shape (batch, count, 1024), each 160 samples after the last, to (batch, 160 (count - 1) + 1024)."""
+    batch, count, size = frames.shape
+    hops = -(-size // HOP_LENGTH)
+    parts = torch.nn.functional.pad(frames, (0, hops * HOP_LENGTH - size)).unflatten(-1, (hops, HOP_LENGTH))
+    total = frames.new_zeros(batch, count + hops - 1, HOP_LENGTH)
+    for hop in range(hops):
+        total[:, hop : hop + count] += parts[:, :, hop]
+    return total.flatten(1)[:, : HOP_LENGTH * (count - 1) + size]
