@@ -70,7 +70,8 @@ from diffusers import AudioLDMPipeline
 import utils.vocoder  # the Griffin-Lim module that model_index.json names
 
 pipe = AudioLDMPipeline.from_pretrained("mini/checkpoints/{name}")
-audio = pipe("{CARD_PROMPT}", num_inference_steps=10, audio_length_in_s=5.0).audios[0]
+prompt = "{CARD_PROMPT}"
+audio = pipe(prompt, num_inference_steps=10, audio_length_in_s=5.0).audios[0]
 ```
 
 ## What it was trained on
