@@ -51,8 +51,10 @@ class GriffinLimVocoder(ModelMixin, ConfigMixin):
         log_mel = torch.nn.functional.pad(spectrogram.float().transpose(1, 2), (EDGE, EDGE), mode="replicate")
         magnitude = (log_mel.exp().transpose(1, 2) @ self.inverse_mel.float().T).clamp_min(LOG_FLOOR)
         start = EDGE * HOP_LENGTH + (N_FFT - HOP_LENGTH) // 2
-        waveform = self._griffin_lim(magnitude)[:, start : start + frames * HOP_LENGTH]
-        return waveform.to(spectrogram.dtype)
+        # one by one on a CPU: a clip's spectrum fits into its cache, a batch's does not
+        parts = magnitude.split(1) if magnitude.device.type == "cpu" else [magnitude]
+        waveform = torch.cat([self._griffin_lim(part) for part in parts])
+        return waveform[:, start : start + frames * HOP_LENGTH].to(spectrogram.dtype)
 
     def _griffin_lim(self, magnitude: torch.Tensor) -> torch.Tensor:
         """A waveform whose spectrum has nearly these magnitudes, (batch, frames, 513).
@@ -71,7 +73,7 @@ class GriffinLimVocoder(ModelMixin, ConfigMixin):
             waveform = _overlap_add(torch.fft.irfft(spectrum) * window) / overlap
             rebuilt = torch.fft.rfft(waveform.unfold(-1, N_FFT, HOP_LENGTH) * window)
             step = rebuilt + self.config.momentum * (rebuilt - previous)
-            power = torch.view_as_real(step).square().sum(-1)
+            power = step.real.square() + step.imag.square()
             spectrum = step * (magnitude * torch.rsqrt(power + softened))
             previous = rebuilt
         return _overlap_add(torch.fft.irfft(spectrum) * window) / overlap
