@@ -350,7 +350,7 @@ class Studio:
     def _build(self) -> None:
         names = [name for name, known in CHECKPOINTS.items() if not known.is_mini or known.folder.is_dir()]
         self.controls = {
-            "prompt": widgets.Textarea(value=CARD_PROMPT, rows=2, continuous_update=False),
+            "prompt": widgets.Textarea(value=CARD_PROMPT, rows=3, continuous_update=False),
             "negative_prompt": widgets.Text(continuous_update=False, placeholder="what not to hear"),
             "num_inference_steps": widgets.IntSlider(10, 1, 200),
             "audio_length_in_s": widgets.FloatSlider(5.0, min=0.5, max=20.0, step=0.5, readout_format=".1f"),

@@ -73,7 +73,7 @@ class Lab:
         environment = {**os.environ, **environment, **dirs, "JUPYTER_RUNTIME_DIR": str(folder / "runtime")}
         self._process = subprocess.Popen(command, env=environment, stdout=self._log, stderr=subprocess.STDOUT)
 
-    def wait(self, seconds: float = 60) -> None:
+    def wait(self, seconds: float = 180) -> None:
         end = time.monotonic() + seconds
         while time.monotonic() < end and self._process.poll() is None:
             try:
