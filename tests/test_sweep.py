@@ -250,6 +250,13 @@ def test_a_changed_pipeline_has_another_fingerprint(random_checkpoint, change):
     assert module._fingerprint(pipe) != before
 
 
+def test_another_vocoder_in_this_projects_code_has_another_fingerprint(random_checkpoint, monkeypatch):
+    pipe = load_pipeline(random_checkpoint)
+    before = module._fingerprint(pipe)
+    monkeypatch.setattr(module.inspect, "getsource", lambda code: "# faster")
+    assert module._fingerprint(pipe) != before
+
+
 def test_another_version_of_the_libraries_has_the_same_fingerprint(random_checkpoint):
     pipe = load_pipeline(random_checkpoint)
     before = module._fingerprint(pipe)
