@@ -1,0 +1,91 @@
+"""Typical wrong answers to every exercise, and words that the feedback to each must have.
+
+(lesson, exercise) -> {code that runs after the solution: words}
+"""
+
+from __future__ import annotations
+
+WRONG: dict[tuple[str, int], dict[str, str]] = {
+    ("01", 1): {
+        'mine = generate(pipe, "a cat meowing", audio_length_in_s=2.56, seed=7)': "no dog in 'a cat meowing'",
+        'mine = generate(pipe, "a dog barking", seed=7)': "lasts 5 s",
+        'mine = generate(pipe, "a dog barking", audio_length_in_s=2.56)': "seed is 0",
+        'Path("outputs/dog.wav").unlink()\nmine = generate(pipe, "a dog", audio_length_in_s=2.56, seed=7)': "`save`",
+    },
+    ("01", 2): {
+        "latent_frames = round(10.24 * 100)": "frames has the spectrogram",
+        "latent_frames = round(10.24 * 16000) // pipe.vae_scale_factor": "divide the frames of the spectrogram",
+        "latent_frames = 10.24 / 5": "divide the frames of the spectrogram",
+        "latent_frames = 64": "divide the frames of the spectrogram",
+    },
+    ("01", 3): {
+        "player = Audio(whisper / 2, rate=16000, normalize=False)": "that of `whisper`",
+        "player = Audio(2 * whisper, rate=16000, normalize=False)": "that of `whisper`",
+        "player = None": "cannot use your answer",
+    },
+    ("01", 4): {
+        "def loudest_frequency(clip):\n    return np.argmax(np.abs(np.fft.rfft(clip.waveform)))": "a tone of 196.0 Hz",
+        "def loudest_frequency(clip):\n    return 440.0": "you say 440.0",
+        "def loudest_frequency(clip):\n    return np.abs(np.fft.rfft(clip.waveform)).max()": "a tone of 196.0 Hz",
+        "def loudest_frequency(clip):\n    pass": "cannot use your answer",
+    },
+    ("02", 1): {
+        'clean = generate(pipe, "footsteps, low quality", audio_length_in_s=2.56)': "dB lower",
+        'clean = generate(pipe, "rain, high quality", audio_length_in_s=2.56)': "no footsteps",
+        'clean = generate(pipe, "footsteps, high quality", audio_length_in_s=2.56, seed=1)': "another seed, 1",
+    },
+    ("02", 2): {
+        'change = bootstrap_interval(fit(dried, "rain"))\nrainy, kept = dried, rainy': "the fit of `rainy` itself",
+        'rainy = kept\nchange = bootstrap_interval(fit(dried, "rain")[:6], fit(rainy, "rain")[:6])': "from 6 values",
+        'change = fit(dried, "rain").mean()': "cannot use your answer",
+    },
+    ("02", 3): {
+        "def strangeness(word):\n    return len(word)": "is one token, not 3",
+        "def strangeness(word):\n    return len(pipe.tokenizer(word).input_ids)": "is one token, not",
+        "def strangeness(word):\n    return 1": "falls into more than 1",
+    },
+    ("02", 4): {
+        "def choose(clips, kind):\n    return min(clips, key=noise_floor_db)": "what CLAP hears as another",
+        "def choose(clips, kind):\n    return max(clips, key=noise_floor_db)": "Wrong: ",
+        "def choose(clips, kind):\n    return [c for c, n in zip(clips, heard(clips)) if n == kind][-1]": "Wrong: ",
+    },
+    ("03", 1): {
+        "length = 7.0": "no whole number",
+        "length = 6.72": "shorter than 7 s",
+        "length = 23 * 0.32": "there is a shorter one",
+    },
+    ("03", 2): {
+        "enough = 50": "50 is not the first under 4 dB",
+        "distances = {n: 0.0 for n in (2, 5, 10, 25, 50)}": "not [2, 5, 10, 25, 50]",
+        "distances, enough = {2: 9.0, 5: 5.0, 10: 3.0, 25: 1.0}, 25": "25 is not the first under 4 dB",
+    },
+    ("03", 3): {"calls = 4": "for 4 steps", "calls = 6": "for 6 steps", "calls = 0": "for 0 steps"},
+    ("03", 4): {
+        "harm = bootstrap_interval(fit[10][:6], fit[5][:6])": "over 6 pairs",
+        "harm = bootstrap_interval(fit[10] + 1)": "a mean of cosines",
+        "harm = 0.0": "cannot use your answer",
+    },
+    ("04", 1): {
+        "total = millions(unet(64))": "Wrong: ",
+        "total = sum(shared.values())": "Wrong: ",
+        "total = 421.0 / 2": "Wrong: ",
+    },
+    ("04", 2): {"needed = 8": "Wrong: ", "needed = 11": "Wrong: ", "needed = 13": "Wrong: "},
+    ("04", 3): {
+        "gain = bootstrap_interval(wide[names[1]][:4], wide[names[0]][:4])": "4",
+        "gain = bootstrap_interval(wide[names[1]])": "Wrong: ",
+        "gain = 0.1": "cannot use your answer",
+    },
+    ("04", 4): {"level = 0": "Wrong: ", "level = 2": "Wrong: ", "level = 512": "Wrong: "},
+    ("05", 1): {
+        'prompt = "a cat meowing"': "no dog in",
+        'prompt = "a dog barking, low quality"': "changes the noise floor by",
+        'prompt = "a dog barking"': "changes the noise floor by +0 dB",
+    },
+    ("05", 2): {"needed = 7": "coin tossers", "needed = 9": "7% get 9 of 12", "needed = 12": "so does one fewer"},
+    ("05", 3): {
+        "twin = dog.clip\ntwin = generate(pipe, twin.settings['prompt'], seed=4)": "your seed is 4",
+        "twin = generate(pipe, dog.settings['prompt'], seed=3, audio_length_in_s=2.56)": "lasts 2.56 s",
+        "twin = generate(pipe, dog.settings['prompt'], seed=3, guidance_scale=1.0)": "dB apart",
+    },
+}
