@@ -74,7 +74,10 @@ def load_pipeline(
 
 
 def checkpoint_name(pipe: AudioLDMPipeline) -> str:
-    """The name of a pipeline's checkpoint, for labels: "mini-s-v2", "audioldm-s-full", a Hub id or a folder's name."""
+    """The name of a pipeline's checkpoint, for labels: "mini-s-v2", "audioldm-s-full", a Hub id or a folder's name.
+
+    Explained in lesson 04.
+    """
     source = _names.get(pipe) or str(pipe.config.get("_name_or_path") or "unknown checkpoint")
     if source in BY_HUB_ID:
         return BY_HUB_ID[source].name
