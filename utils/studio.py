@@ -402,7 +402,9 @@ class Studio:
         self._expected.value = f'<span style="padding:0 8px">{text}</span>'
 
     def _show(self, thing: Take | Comparison) -> None:
-        output = {"output_type": "display_data", "data": thing._repr_mimebundle_(), "metadata": {}}
+        data = thing._repr_mimebundle_()
+        data["text/html"] = f'<div class="mathjax_ignore tex2jax_ignore">{data["text/html"]}</div>'  # dollars are text
+        output = {"output_type": "display_data", "data": data, "metadata": {}}
         self._stage.outputs = (output,)  # not `with self._stage:`, which is for the main thread only
 
     def _remember(self, take: Take) -> None:
