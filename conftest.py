@@ -8,6 +8,8 @@ import pytest
 
 from tools.lessons import ENVIRONMENT
 
+pytest_plugins = ["tools.printed"]
+
 
 def pytest_configure(config: pytest.Config) -> None:
     if config.option.nbval:  # the lessons' kernels inherit it

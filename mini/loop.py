@@ -26,9 +26,9 @@ def fast_arithmetic() -> torch.autocast:
 
 
 def save_atomically(state: dict, path: Path) -> None:
-    """Write beside the place, then move: a reader never sees half a file."""
+    """Write beside the place, then move: a reader never sees half a file, nor do two writers share one."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".unfinished")
+    unfinished = path.with_suffix(f".{os.getpid()}.unfinished")
     torch.save(state, unfinished)
     os.replace(unfinished, path)
 
@@ -86,8 +86,9 @@ def train(
         state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step, "seconds": seconds}
         save_atomically(state | ({"ema": ema.shadow} if ema else {}), path)
 
-    started = saved = time.monotonic() - seconds
-    saved = told = time.monotonic()
+    started = time.monotonic() - seconds
+    saved = told = begun = time.monotonic()
+    first, finished = step, path.exists() and step >= steps
     while step < steps:
         warmup = min(1.0, (step + 1) / (0.02 * steps + 1))
         cosine = final_rate + (1 - final_rate) * 0.5 * (1 + math.cos(math.pi * step / steps))
@@ -106,13 +107,14 @@ def train(
         seconds = now - started
         if now - told > 20 or step == steps:
             told = now
-            left = seconds / step * (steps - step)
+            left = (now - begun) / (step - first) * (steps - step)
             facts = "  ".join(f"{k} {v:.4f}" for k, v in report.items())
             say(f"{path.stem}: step {step}/{steps}  loss {loss.item():.4f}  {facts}  {left / 60:.1f} min left")
         if now - saved > SAVE_EVERY:
             save()
             saved = now
-    save()
+    if not finished:
+        save()
     if ema:
         model.load_state_dict(ema.shadow)
     return model.eval()

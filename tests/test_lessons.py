@@ -16,11 +16,11 @@ import nbformat
 import pytest
 
 from tests import trials
-from tools import lessons
+from tools import lessons, printed
 
 LESSONS = lessons.lessons()
 NBVAL = [
-    *("--nbval", "--nbval-current-env", "--nbval-cell-timeout=120", "-p", "no:cacheprovider"),
+    *("--nbval", "--nbval-current-env", "--nbval-cell-timeout=120", "-p", "no:cacheprovider", "-p", "tools.printed"),
     *(f"--nbval-sanitize-with={lessons.ROOT / 'tests' / 'sanitize.cfg'}", "-rA", "--color=no"),
 ]
 
@@ -73,6 +73,40 @@ def test_at_least_two_thirds_of_the_code_cells_are_really_compared(capsys):
         print("\n" + lessons.report())
     counts = [lessons.compared(lessons.read(path)) for path in LESSONS]
     assert sum(some for some, _ in counts) >= 2 / 3 * sum(every for _, every in counts)
+
+
+@pytest.mark.parametrize(
+    ("stored", "fresh"),
+    [
+        ("-0.21 to 0.23, n = 6", "-0.20 to 0.23, n = 6"),
+        ("[10.1 | 0.4]", "[10.0 | 0.5]"),
+        ("at   9.9 dB", "at  10.0 dB"),
+        ("0.0", "-0.1"),
+        ("1234 Hz", "1235 Hz"),
+        ("<td>0.971</td>", "<td>0.970</td>"),
+    ],
+)
+def test_a_number_at_the_edge_of_rounding_is_the_same(stored, fresh):
+    assert printed.same(stored, stored) and printed.same(stored, fresh) and printed.same(fresh, stored)
+
+
+@pytest.mark.parametrize(
+    ("stored", "fresh"),
+    [
+        ("0.21", "0.23"),
+        ("0.21", "0.210001"),
+        ("0.21 dB", "0.21 Hz"),
+        ("seed 3", "seed 4"),
+        ("16 of 20", "15 of 20"),
+        ("n = 8", "n =  8"),
+        ("1234 Hz", "1236 Hz"),
+        ("0.5 0.5", "0.5"),
+        ("diffusers 0.42.1", "diffusers 0.42.2"),
+        ("more than luck: yes", "more than luck: no"),
+    ],
+)
+def test_everything_else_is_not(stored, fresh):
+    assert not printed.same(stored, fresh) and not printed.same(fresh, stored)
 
 
 # ---- mutations: a small lesson in a small project, and what must turn red -----------------------------------------

@@ -29,6 +29,8 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
+from tools.printed import same
+
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = ROOT / "notebooks"
 SETUP_CELL = ROOT / "tools" / "setup_cell.py"
@@ -390,7 +392,8 @@ def portable(names: list[str]) -> None:
             for old, new in zip(code_cells(stored), code_cells(fresh), strict=True):
                 pair = compared_text(old).splitlines(), compared_text(new).splitlines()
                 lines = list(difflib.unified_diff(*pair, n=0))[2:]  # without the two lines of file names
-                if changed := [line for line in lines if not line.startswith("@@")]:
+                changed = [line for line in lines if not line.startswith("@@")]
+                if not same("\n".join(pair[0]), "\n".join(pair[1])):
                     differences += 1
                     print(f"{path.name}, cell {old.execution_count}, {label}:", *changed, sep="\n    ")
     print(f"{differences} outputs differ on another processor.")

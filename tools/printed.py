@@ -1,0 +1,52 @@
+"""When two printed outputs say the same: nbval's comparison, made fit for more than one processor.
+
+Floating point differs in its last bits between processors, and a number that lies on the edge of rounding is then
+printed as 0.20 on one of them and as 0.21 on another. So text must be equal character by character, except that a
+number with a fraction, or one of four digits and more, may be off by one unit of its last printed digit. Counts,
+seeds and steps (whole numbers of up to three digits) must be equal.
+"""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+
+NUMBER = re.compile(r" *(?<![\w.])[-+−]?(?:\d+\.\d+|\d{4,})(?!\w|\.\w)")  # with the spaces that align it
+
+
+def same(stored: str, fresh: str) -> bool:
+    """Whether two outputs are equal but for one unit in the last printed digit of a number."""
+    if NUMBER.sub("#", stored) != NUMBER.sub("#", fresh):
+        return False
+    return all(_near(*pair) for pair in zip(NUMBER.findall(stored), NUMBER.findall(fresh), strict=True))
+
+
+def _near(stored: str, fresh: str) -> bool:
+    a, b = (Decimal(number.strip().replace("−", "-")) for number in (stored, fresh))
+    digits = a.as_tuple().exponent
+    return digits == b.as_tuple().exponent and abs(a - b) <= Decimal(1).scaleb(digits)
+
+
+class Printed(str):
+    """An output whose equality is `same`."""
+
+    __hash__ = str.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, str) and same(self, other)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+
+def pytest_configure() -> None:
+    """As a plugin of pytest: nbval compares sanitized text by `same`; everything else about it stays as it is."""
+    from nbval.plugin import IPyNbCell
+
+    sanitize = IPyNbCell.sanitize
+
+    def sanitized(cell: IPyNbCell, output: object) -> object:
+        found = sanitize(cell, output)
+        return Printed(found) if isinstance(found, str) else found
+
+    IPyNbCell.sanitize = sanitized
