@@ -87,7 +87,7 @@ def test_nan_and_infinity_are_refused_and_the_old_file_stays(tmp_path, bad):
     before = path.read_bytes()
     wave = WAVE.copy()
     wave[5] = bad
-    with pytest.raises(ValueError, match=r"^a\.wav was not saved: the waveform has NaN or infinite samples\.$"):
+    with pytest.raises(ValueError, match=r"^The clip cannot be saved: its waveform has NaN or infinite samples\.$"):
         clip_of(wave).save(path)
     assert path.read_bytes() == before and len(list(tmp_path.iterdir())) == 1
 
@@ -103,7 +103,7 @@ def test_a_place_that_cannot_be_written_is_one_sentence(tmp_path):
     (tmp_path / "file").write_text("not a folder")
     (tmp_path / "folder.wav").mkdir()
     for path in (tmp_path / "file" / "a.wav", tmp_path / "folder.wav", Path("/proc/nowhere/a.wav")):
-        with pytest.raises(OSError, match="Cannot write the clip: ") as caught:
+        with pytest.raises(OSError, match="Cannot write the file: ") as caught:
             clip_of().save(path)
         assert str(path) in str(caught.value) and "\n" not in str(caught.value)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "folder.wav"]
@@ -125,7 +125,7 @@ def test_a_full_disk_leaves_no_half_file(tmp_path):
     command = [sys.executable, "-c", textwrap.dedent(program), str(tmp_path)]
     root = Path(__file__).parent.parent
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
-    assert "Cannot write the clip: File too large" in done.stdout
+    assert "Cannot write the file: File too large" in done.stdout
     assert os.listdir(tmp_path) == []
 
 

@@ -222,7 +222,7 @@ def test_keep_says_when_it_cannot(studio, tmp_path):
     studio.folder = tmp_path / "file" / "takes"
     studio.generate()
     studio._rows[1].keep.click()
-    assert "Cannot write the clip" in studio.message and not studio._rows[1].keep.disabled
+    assert "Cannot write the file" in studio.message and not studio._rows[1].keep.disabled
 
 
 def test_history_use_compare_and_its_end(studio, monkeypatch):

@@ -68,10 +68,24 @@ class Clip:
                 parts.append(text.format(s[name]))
         return ", ".join(parts)
 
-    def save(self, path: str | Path) -> Path:
-        """Write a 16-bit PCM WAV file, samples beyond -1...1 clipped; return its path.
+    def wav(self) -> bytes:
+        """A 16-bit PCM WAV file, samples beyond -1...1 clipped; raises ValueError for NaN or infinite samples.
 
-        Missing folders are made. The file is either complete or not there at all.
+        Explained in lesson 01.
+        """
+        import soundfile
+
+        if not np.isfinite(self.waveform).all():
+            raise ValueError("The clip cannot be saved: its waveform has NaN or infinite samples.")
+        samples = np.round(self.waveform.clip(-1, 1) * 32767).astype(np.int16)
+        file = io.BytesIO()
+        soundfile.write(file, samples, self.sample_rate, format="WAV", subtype="PCM_16")
+        return file.getvalue()
+
+    def save(self, path: str | Path) -> Path:
+        """Write it as a WAV file (see `wav`), which is either complete or not there; return its path.
+
+        Missing folders are made.
 
         Raises:
             ValueError: the waveform has NaN or infinite samples, or the name does not end in .wav.
@@ -79,27 +93,10 @@ class Clip:
 
         Explained in lesson 01.
         """
-        import soundfile
-
         path = Path(path)
         if path.suffix.lower() != ".wav":
             raise ValueError(f"A clip is saved as WAV: the file name must end in .wav, not {path.name!r}.")
-        if not np.isfinite(self.waveform).all():
-            raise ValueError(f"{path.name} was not saved: the waveform has NaN or infinite samples.")
-        samples = np.round(self.waveform.clip(-1, 1) * 32767).astype(np.int16)
-        wav = io.BytesIO()
-        soundfile.write(wav, samples, self.sample_rate, format="WAV", subtype="PCM_16")
-        unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            unfinished.write_bytes(wav.getvalue())
-            os.replace(unfinished, path)
-        except OSError as error:
-            raise type(error)(error.errno, f"Cannot write the clip: {error.strerror}", str(path)) from None
-        finally:
-            with suppress(OSError):
-                unfinished.unlink()
-        return path
+        return write_whole(path, self.wav())
 
     def __repr__(self) -> str:
         prompt = self.settings.get("prompt")
@@ -163,3 +160,18 @@ def shorten(text: str, width: int = 70) -> str:
     """One printable line of at most `width` characters."""
     line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return line if len(line) <= width else line[: width - 1] + "…"
+
+
+def write_whole(path: Path, data: bytes) -> Path:
+    """Write a file that is either complete or not there, and its folders; an OSError of one sentence says why not."""
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished.write_bytes(data)
+        os.replace(unfinished, path)
+    except OSError as error:
+        raise type(error)(error.errno, f"Cannot write the file: {error.strerror}", str(path)) from None
+    finally:
+        with suppress(OSError):
+            unfinished.unlink()
+    return path

@@ -9,20 +9,19 @@ from __future__ import annotations
 import base64
 import hashlib
 import html
-import os
 import time
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
 
-from .clip import Clip
+from .clip import Clip, write_whole
 from .measures import bootstrap_interval
+from .player import NO_MATHS
 from .plots import LINES, STYLE, WIDTH, Picture
 
 COLUMNS = ["test", "kind", "listener", "trial", "label", "truth", "answer"]
@@ -88,10 +87,7 @@ class ListeningTest:
             raise ValueError(f"The answer must be one of {', '.join(self.choices)}, not {choice!r}.")
         row = [self.id, self.kind, self.listener, str(len(self.results) + 1), now.label, now.truth, choice]
         new = pd.DataFrame([row], columns=COLUMNS)
-        part = self.path.with_name(f".{self.path.name}.{os.getpid()}")
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        pd.concat([_read(self.path), new]).to_csv(part, index=False)
-        part.replace(self.path)
+        write_whole(self.path, pd.concat([_read(self.path), new]).to_csv(index=False).encode())
         self.results = pd.concat([self.results, new], ignore_index=True)
 
     @property
@@ -110,24 +106,26 @@ class ListeningTest:
 
         page, narrow = widgets.HTML(), widgets.Layout(width="64px")
         buttons = widgets.HBox([widgets.Button(description=choice, layout=narrow) for choice in self.choices])
-        pressed = 0.0
+        answered = 0.0
+
+        def show() -> None:
+            page.value = self._html()
+            buttons.layout.display = "" if self.remaining else "none"
 
         def press(button: widgets.Button) -> None:
-            nonlocal pressed
-            if time.monotonic() < pressed + DOUBLE_CLICK:
+            nonlocal answered
+            if time.monotonic() < answered + DOUBLE_CLICK:
                 return
-            pressed = time.monotonic()
             try:
                 self.answer(button.description)
-                page.value = self._html()
+                show()
             except OSError as error:
                 page.value += f'<p role="alert">{html.escape(str(error))}</p>'
-            buttons.layout.display = "" if self.remaining else "none"
+            answered = time.monotonic()
 
         for button in buttons.children:
             button.on_click(press)
-        page.value = self._html()
-        buttons.layout.display = "" if self.remaining else "none"
+        show()
         return widgets.VBox([page, buttons])
 
     def _html(self) -> str:
@@ -136,10 +134,10 @@ class ListeningTest:
         question = html.escape(f"{len(self.results) + 1} of {len(self._trials)}. {self._now.question}")
         players = "".join(
             f'<p><label>{name} <audio controls onplay="{ONE_AT_A_TIME}" style="vertical-align:middle;max-width:85%"'
-            f' src="data:audio/wav;base64,{_wav(clip)}"></audio></label></p>'
+            f' src="data:audio/wav;base64,{base64.b64encode(clip.wav()).decode()}"></audio></label></p>'
             for name, clip in self.sounds.items()
         )
-        return f'<div class="mathjax_ignore tex2jax_ignore"><p><bdi>{question}</bdi></p>{players}</div>'
+        return f'<div class="{NO_MATHS}"><p><bdi>{question}</bdi></p>{players}</div>'
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
         view = {"version_major": 2, "version_minor": 0, "model_id": self.view.model_id}
@@ -282,8 +280,3 @@ def _clips(clips: Sequence[Clip] | pd.DataFrame) -> list[Clip]:
     from .sweep import load_clips
 
     return load_clips(clips) if isinstance(clips, pd.DataFrame) else list(clips)
-
-
-def _wav(clip: Clip) -> str:
-    with TemporaryDirectory() as folder:
-        return base64.b64encode(clip.save(Path(folder) / "x.wav").read_bytes()).decode()

@@ -21,6 +21,7 @@ DB_RANGE = (-80.0, 10.0)  # of the mel magnitude, the same for every clip, so th
 COLOURS = 64
 MAX_COLUMNS = 1000  # pixels of the picture
 FREQUENCIES = (0, 500, 1000, 2000, 4000, 8000)  # Hz, marked on the axis
+NO_MATHS = "mathjax_ignore tex2jax_ignore"  # classes within which dollars are text
 
 STYLE = """<style>
 .aldm{display:grid;gap:0 20px;max-width:1200px;font:13px/1.35 system-ui,sans-serif;
@@ -89,8 +90,8 @@ def player(clips: Sequence[Clip], labels: Sequence[str] | None = None, columns: 
     """HTML that shows and plays the clips, on one time axis, frequency axis and dB range; see `compare`."""
     axis = max(clip.duration for clip in clips)
     figures = [_figure(clip, label, axis) for clip, label in zip(clips, labels or [""] * len(clips), strict=True)]
-    # JupyterLab leaves the keys alone where shortcuts are suppressed
-    opening = f'<div class="aldm" style="--n:{columns or len(clips)}" data-lm-suppress-shortcuts="true">'
+    # MathJax leaves dollars alone by these classes, and JupyterLab the keys where shortcuts are suppressed
+    opening = f'<div class="aldm {NO_MATHS}" style="--n:{columns or len(clips)}" data-lm-suppress-shortcuts="true">'
     return "\n".join([opening, STYLE, *figures, SCRIPT, "</div>"])
 
 

@@ -18,20 +18,16 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
 
 import diffusers
 import ipywidgets as widgets
 import numpy as np
 
 from .checkpoints import CHECKPOINTS
-from .clip import Clip, Comparison, compare, shorten
+from .clip import Clip, Comparison, compare, shorten, write_whole
 from .generation import MAX_SEED, generate
-from .loading import checkpoint_name, load_pipeline
-
-if TYPE_CHECKING:
-    import torch
+from .loading import PROBE, checkpoint_name, load_pipeline
+from .player import NO_MATHS
 
 SCHEDULERS = {  # what the panel calls it -> diffusers' class
     "DDIM": "DDIMScheduler",
@@ -39,13 +35,12 @@ SCHEDULERS = {  # what the panel calls it -> diffusers' class
     "UniPC": "UniPCMultistepScheduler",
     "Euler": "EulerDiscreteScheduler",
 }
-CARD_PROMPT = "Techno music with a strong, upbeat tempo and high melodic riffs"
 MAX_TAKES = 20  # beyond, the oldest take that is not kept leaves the history
 TIMING_RUNS = ((1, 0.64), (1, 0.64), (4, 0.64), (1, 2.56))  # steps and seconds; the first one only warms up
 ROW = "0 0 auto"
 COLUMN = "1 1 330px"  # controls stand in as many columns of this width as there is room for
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
-FILES = {".wav": "audio/wav", ".json": "application/json", ".py": "text/x-python"}  # of a take, and their MIME types
+MIME = {".wav": "audio/wav", ".json": "application/json", ".py": "text/x-python"}
 
 _studios: dict[str, Studio] = {}
 
@@ -122,29 +117,26 @@ class Take:
             + f")\nclip.save({f'outputs/{self.name}.wav'!r})\n"
         )
 
-    def save(self, folder: str | Path) -> Path:
-        """Write the WAV, the settings as JSON and the code into a folder; return the WAV's path.
-
-        Raises OSError where that folder cannot be written.
-        """
-        path = self.clip.save(Path(folder) / f"{self.name}.wav")
+    @property
+    def files(self) -> dict[str, bytes]:
+        """What is kept of a take, by the ending of the file's name: its sound, its settings and its code."""
         settings = json.dumps(self.settings, indent=2, ensure_ascii=False) + "\n"
-        path.with_suffix(".json").write_text(settings, encoding="utf-8")
-        path.with_suffix(".py").write_text(self.code, encoding="utf-8")
-        return path
+        return {".wav": self.clip.wav(), ".json": settings.encode(), ".py": self.code.encode()}
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the files into a folder; return the WAV's path. Raises OSError where it cannot be written."""
+        wav, *_ = [write_whole(Path(folder) / f"{self.name}{end}", data) for end, data in self.files.items()]
+        return wav
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, str]:
-        """The player, the three files as links that need no kernel, and the code."""
-        with TemporaryDirectory() as folder:
-            wav = self.save(folder)
-            data = {end: base64.b64encode(wav.with_suffix(end).read_bytes()).decode() for end in FILES}
+        """The player, the files as links that need no kernel, and the code."""
         links = " · ".join(
-            f'<a download="{self.name}{end}" href="data:{mime};base64,{data[end]}">{end}</a>'
-            for end, mime in FILES.items()
+            f'<a download="{self.name}{end}" href="data:{MIME[end]};base64,{base64.b64encode(data).decode()}">{end}</a>'
+            for end, data in self.files.items()
         )
         bundle = self.clip._repr_mimebundle_()
         bundle["text/html"] += (
-            f'<div class="aldm-take" style="font:13px/1.5 system-ui,sans-serif">Download take {self.number}: {links}'
+            f'<div class="{NO_MATHS}" style="font:13px/1.5 system-ui,sans-serif">Download take {self.number}: {links}'
             "<details><summary>The code that makes it again</summary>"
             f'<pre style="white-space:pre-wrap;overflow-wrap:anywhere">{html.escape(self.code)}</pre></details></div>'
         )
@@ -171,7 +163,7 @@ class Studio:
     Explained in lesson 05.
     """
 
-    def __new__(cls, name: str = "studio", checkpoint: str | None = None, folder: str | Path = "outputs/takes"):
+    def __new__(cls, name: str = "studio", *_, **__):
         return _studios.get(name) or super().__new__(cls)
 
     def __init__(self, name: str = "studio", checkpoint: str | None = None, folder: str | Path = "outputs/takes"):
@@ -297,10 +289,7 @@ class Studio:
         self._loaded = checkpoint
         control = self.controls["checkpoint"]
         if checkpoint not in control.options:
-            control.unobserve(self._on_checkpoint, "value")  # new options select the first one for a moment
-            control.options = (*control.options, checkpoint)
-            control.value = checkpoint
-            control.observe(self._on_checkpoint, "value")
+            control.options = (checkpoint, *control.options)  # new options select the first one
         control.value = checkpoint
         self._say(f"{checkpoint} is ready.")
 
@@ -309,7 +298,7 @@ class Studio:
         for i, (steps, length) in enumerate(TIMING_RUNS):
             self._stop_if_cancelled()
             settings = {"num_inference_steps": steps, "audio_length_in_s": length, "guidance_scale": 2.5}
-            clip = generate(self._pipe, CARD_PROMPT, **settings)
+            clip = generate(self._pipe, PROBE, **settings)
             if i:
                 costs.add(clip.seconds, **settings)
         return costs
@@ -323,7 +312,7 @@ class Studio:
         self._progress.max = call["num_inference_steps"]
         self._say("Generating …")
 
-        def step(index: int, timestep: int, latents: torch.Tensor) -> None:
+        def step(index: int, *_) -> None:
             self._progress.value = index + 1
             self._stop_if_cancelled()
 
@@ -350,7 +339,7 @@ class Studio:
     def _build(self) -> None:
         names = [name for name, known in CHECKPOINTS.items() if not known.is_mini or known.folder.is_dir()]
         self.controls = {
-            "prompt": widgets.Textarea(value=CARD_PROMPT, rows=3, continuous_update=False),
+            "prompt": widgets.Textarea(value=PROBE, rows=3, continuous_update=False),
             "negative_prompt": widgets.Text(continuous_update=False, placeholder="what not to hear"),
             "num_inference_steps": widgets.IntSlider(10, 1, 200),
             "audio_length_in_s": widgets.FloatSlider(5.0, min=0.5, max=20.0, step=0.5, readout_format=".1f"),
@@ -367,11 +356,11 @@ class Studio:
         self.controls["checkpoint"].observe(self._on_checkpoint, "value")
         self._go = widgets.Button(description="Generate", button_style="primary")
         self._stop = widgets.Button(description="Cancel", disabled=True)
-        dice = widgets.Button(description="🎲", tooltip="another seed", layout=widgets.Layout(flex="0 0 44px"))
+        dice = widgets.Button(description="🎲", tooltip="another seed", layout={"flex": "0 0 44px"})
         self._go.on_click(lambda button: self.start())
         self._stop.on_click(lambda button: self.cancel())
         dice.on_click(lambda button: self.set(seed=random.randrange(10_000)))
-        self._progress = widgets.IntProgress(0, 0, 10, layout=widgets.Layout(flex=COLUMN, width="auto"))
+        self._progress = widgets.IntProgress(0, 0, 10, layout={"flex": COLUMN, "width": "auto"})
         self._expected, self._status = widgets.HTML(), widgets.HTML()
         self._stage = widgets.Output()
         self._history = widgets.VBox()
@@ -381,7 +370,7 @@ class Studio:
         buttons = _wrapping(self._go, self._stop, self._expected, self._progress)
         self.view = widgets.VBox(
             [prompt, negative, others, buttons, self._status, self._stage, self._history],
-            layout=widgets.Layout(max_width="1100px"),
+            layout={"max_width": "1100px"},
         )
 
     def _on_checkpoint(self, change: dict) -> None:
@@ -392,7 +381,7 @@ class Studio:
         self.message = shorten(message, 400)
         style = "color:var(--jp-error-color1,#c62828);font-weight:600" if is_error else ""
         self._status.value = (
-            f'<div role="status" class="mathjax_ignore tex2jax_ignore" style="line-height:1.4;{style}">'
+            f'<div role="status" class="{NO_MATHS}" style="line-height:1.4;{style}">'
             f"<bdi>{html.escape(self.message)}</bdi></div>"
         )
 
@@ -402,9 +391,7 @@ class Studio:
         self._expected.value = f'<span style="padding:0 8px">{text}</span>'
 
     def _show(self, thing: Take | Comparison) -> None:
-        data = thing._repr_mimebundle_()
-        data["text/html"] = f'<div class="mathjax_ignore tex2jax_ignore">{data["text/html"]}</div>'  # dollars are text
-        output = {"output_type": "display_data", "data": data, "metadata": {}}
+        output = {"output_type": "display_data", "data": thing._repr_mimebundle_(), "metadata": {}}
         self._stage.outputs = (output,)  # not `with self._stage:`, which is for the main thread only
 
     def _remember(self, take: Take) -> None:
@@ -438,17 +425,14 @@ class _Row(widgets.Box):
     """A take in the history: what it was, and what can be done with it."""
 
     def __init__(self, take: Take):
-        def button(kind: type, description: str, tooltip: str, **layout) -> widgets.Widget:
-            layout = widgets.Layout(width="auto", **layout)
-            return kind(description=description, tooltip=tooltip, layout=layout)
-
-        self.show = button(widgets.Button, take.title, "show it above", flex=COLUMN)
-        self.use = button(widgets.Button, "use", "put its settings on the panel")
-        self.compare = button(widgets.ToggleButton, "compare", "side by side with others")
-        self.keep = button(widgets.Button, "keep", "write its sound, settings and code")
-        layout = widgets.Layout(flex_flow="row wrap")
-        super().__init__([self.show, self.use, self.compare, self.keep], layout=layout)
+        self.show = widgets.Button(description=take.title, tooltip="show it above", layout={"flex": COLUMN})
+        self.use = widgets.Button(description="use", tooltip="put its settings on the panel")
+        self.compare = widgets.ToggleButton(description="compare", tooltip="side by side with others")
+        self.keep = widgets.Button(description="keep", tooltip="write its sound, settings and code")
+        super().__init__([self.show, self.use, self.compare, self.keep], layout={"flex_flow": "row wrap"})
+        for button in self.children:
+            button.layout.width = "auto"
 
 
 def _wrapping(*children: widgets.Widget, flex_flow: str = "row wrap", **layout) -> widgets.Box:
-    return widgets.Box(children, layout=widgets.Layout(flex_flow=flex_flow, align_items="center", **layout))
+    return widgets.Box(children, layout={"flex_flow": flex_flow, "align_items": "center", **layout})
