@@ -378,7 +378,7 @@ def test_harmless_messages_are_silenced_and_others_let_through(repository):
     if release(diffusers.__version__) > (0, 33):  # before, it was not deprecated
         assert any("has been deprecated" in line for line in heard)  # it is there to be silenced
     heard.clear()
-    with loading._quiet():
+    with loading.quiet():
         loggers[0].warning("something new")
         loggers[0].warning("The AudioLDMPipeline has been deprecated and will not receive bug fixes")
     load_pipeline(repository, device="cpu")

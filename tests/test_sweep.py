@@ -138,6 +138,31 @@ def test_what_is_finished_is_not_done_again(pipe, tmp_path, generated):
     assert set(table.file) < set(wider.file)
 
 
+def test_what_is_finished_can_be_had_without_loading_the_checkpoint(random_checkpoint, tmp_path, monkeypatch):
+    checkpoint, clips = shutil.copytree(random_checkpoint, tmp_path / "mine"), tmp_path / "clips"
+    loads = []
+    monkeypatch.setattr(module, "load_pipeline", lambda name: loads.append(name) or load_pipeline(name))
+
+    def again(seeds=(0, 1)):
+        loads.clear()
+        return sweep(checkpoint, PROMPTS, seeds=seeds, folder=clips, **TINY)
+
+    table = again()
+    assert len(loads) == 1
+    pd.testing.assert_frame_equal(again(), table)
+    assert not loads
+    assert len(again(seeds=(0, 1, 2))) == 6 and len(loads) == 1  # new clips need it
+    for note in clips.glob(".*"):
+        note.write_text("damaged")
+    pd.testing.assert_frame_equal(again(), table)
+    assert len(loads) == 1
+    weights = checkpoint / "unet" / "diffusion_pytorch_model.safetensors"
+    data = bytearray(weights.read_bytes())
+    data[-1] ^= 1
+    weights.write_bytes(data)
+    assert set(again().file).isdisjoint(table.file) and len(loads) == 1
+
+
 def damage(path, how: str) -> None:
     row = path.with_suffix(".json")
     if how == "truncated sound":
@@ -244,28 +269,28 @@ def letters_for_tokens(pipe):
 )
 def test_a_changed_pipeline_has_another_fingerprint(random_checkpoint, change):
     pipe = load_pipeline(random_checkpoint)
-    before = module._fingerprint(pipe)
-    assert module._fingerprint(load_pipeline(random_checkpoint)) == before
+    before = module._hash(pipe)
+    assert module._hash(load_pipeline(random_checkpoint)) == before
     change(pipe)
-    assert module._fingerprint(pipe) != before
+    assert module._hash(pipe) != before
 
 
 def test_another_vocoder_in_this_projects_code_has_another_fingerprint(random_checkpoint, monkeypatch):
     pipe = load_pipeline(random_checkpoint)
-    before = module._fingerprint(pipe)
+    before = module._hash(pipe)
     monkeypatch.setattr(module.inspect, "getsource", lambda code: "# faster")
-    assert module._fingerprint(pipe) != before
+    assert module._hash(pipe) != before
 
 
 def test_another_version_of_the_libraries_has_the_same_fingerprint(random_checkpoint):
     pipe = load_pipeline(random_checkpoint)
-    before = module._fingerprint(pipe)
+    before = module._hash(pipe)
     config = dict(pipe.unet.config)
     defaults = [*config.get("_use_default_values", []), "new_in_the_next_version"]
     pipe.unet._internal_dict = type(pipe.unet.config)(
         {**config, "new_in_the_next_version": False, "_use_default_values": defaults, "_diffusers_version": "9.0"}
     )
-    assert module._fingerprint(pipe) == before
+    assert module._hash(pipe) == before
 
 
 def test_a_swapped_scheduler_is_generated_anew_into_the_same_folder(random_checkpoint, tmp_path, generated):

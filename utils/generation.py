@@ -15,13 +15,13 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from numbers import Integral, Real
 from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
 from diffusers import AudioLDMPipeline
 
+from .checks import number, whole
 from .clip import Clip, shorten
 from .loading import checkpoint_name
 
@@ -37,11 +37,23 @@ _encodings: WeakKeyDictionary[torch.nn.Module, dict[tuple, torch.Tensor]] = Weak
 
 @dataclass(frozen=True)
 class Request:
-    """One clip of a batch: what may differ from clip to clip. Explained in lesson 03."""
+    """One clip of a batch: what may differ from clip to clip; TypeError or ValueError where it cannot be.
+
+    Explained in lesson 03.
+    """
 
     prompt: str
     seed: int = 0
     negative_prompt: str | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.prompt, str):
+            raise TypeError(f"A prompt must be a string, not {reprlib.repr(self.prompt)}.")
+        if not self.prompt.strip():
+            raise ValueError(f"The prompt is empty ({self.prompt[:20]!r}): say in words what to hear.")
+        if not (self.negative_prompt is None or isinstance(self.negative_prompt, str)):
+            raise TypeError(f"A negative_prompt must be a string or None, not {reprlib.repr(self.negative_prompt)}.")
+        whole("seed", self.seed, 0, MAX_SEED)
 
 
 def generate(
@@ -91,8 +103,8 @@ def generate(
             f"negative_prompt has {len(negatives)} entries for {len(prompts)} prompts: "
             "give one for each, or one string for all."
         )
-    count = _whole("num_waveforms_per_prompt", num_waveforms_per_prompt, 1, MAX_BATCH)
-    seed = _whole("seed", seed, 0, MAX_SEED)
+    count = whole("num_waveforms_per_prompt", num_waveforms_per_prompt, 1, MAX_BATCH)
+    seed = whole("seed", seed, 0, MAX_SEED)
     clips = generate_batch(
         pipe,
         [Request(p, seed + i, n) for p, n in zip(prompts, negatives, strict=True) for i in range(count)],
@@ -122,14 +134,12 @@ def generate_batch(
     """
     if not 1 <= len(requests) <= MAX_BATCH:
         raise ValueError(f"A batch holds 1 to {MAX_BATCH} clips, not {len(requests)}.")
-    for request in requests:
-        _check_request(request)
-    steps = _whole("num_inference_steps", num_inference_steps, 1, _max_steps(pipe))
-    guidance = _number("guidance_scale", guidance_scale, 0.0, MAX_GUIDANCE)
+    steps = whole("num_inference_steps", num_inference_steps, 1, _max_steps(pipe))
+    guidance = number("guidance_scale", guidance_scale, 0.0, MAX_GUIDANCE)
     hop = int(np.prod(pipe.vocoder.config.upsample_rates))
     rate = pipe.vocoder.config.sampling_rate
     frame = hop * pipe.vae_scale_factor  # samples in one latent frame
-    length = _number("audio_length_in_s", audio_length_in_s, frame / rate, MAX_SECONDS, " s")
+    length = number("audio_length_in_s", audio_length_in_s, frame / rate, MAX_SECONDS, " s")
     samples = round(length * rate)
     guided = guidance > 1
     if not guided and any(request.negative_prompt for request in requests):
@@ -248,32 +258,6 @@ def _checked_prompts(prompts: Sequence[str]) -> list[str]:
     if not prompts:
         raise ValueError("prompt is an empty list: give at least one prompt.")
     return list(prompts)
-
-
-def _check_request(request: Request) -> None:
-    if not isinstance(request.prompt, str):
-        raise TypeError(f"A prompt must be a string, not {reprlib.repr(request.prompt)}.")
-    if not request.prompt.strip():
-        raise ValueError(f"The prompt is empty ({request.prompt[:20]!r}): say in words what to hear.")
-    if not (request.negative_prompt is None or isinstance(request.negative_prompt, str)):
-        raise TypeError(f"A negative_prompt must be a string or None, not {reprlib.repr(request.negative_prompt)}.")
-    _whole("seed", request.seed, 0, MAX_SEED)
-
-
-def _whole(name: str, value: object, low: int, high: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, Integral):
-        raise TypeError(f"{name} must be a whole number from {low} to {high}, not {reprlib.repr(value)}.")
-    if not low <= value <= high:
-        raise ValueError(f"{name} must be from {low} to {high}, not {value}.")
-    return int(value)
-
-
-def _number(name: str, value: object, low: float, high: float, unit: str = "") -> float:
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"{name} must be a number from {low:g} to {high:g}{unit}, not {reprlib.repr(value)}.")
-    if not low <= value <= high:  # false for NaN too
-        raise ValueError(f"{name} must be from {low:g} to {high:g}{unit}, not {value:g}{unit}.")
-    return float(value)
 
 
 def _checked_audio(audio: np.ndarray, settings: dict) -> np.ndarray:

@@ -60,8 +60,7 @@ def load_pipeline(
     """
     device = _device(device)
     dtype = _dtype(dtype, device)
-    asked, why = _choose(device) if name == "auto" else (os.fspath(name), "")
-    label, folder = _find(asked)
+    label, folder, why = locate(name, device)
     check_files(names_in(folder), str(folder))
     pipe = _load(folder, label, dtype, original_attention_heads)
     _place(pipe, label, device, offload)
@@ -119,8 +118,14 @@ def _choose(device: str) -> tuple[str, str]:
     return ON_GPU, "there is CUDA, and the Hugging Face Hub answers"
 
 
+def locate(name: str | os.PathLike, device: str | None = None) -> tuple[str, Path, str]:
+    """Label and folder of a checkpoint, downloaded if need be, and why "auto" chose it; see `load_pipeline`."""
+    asked, why = _choose(_device(device)) if name == "auto" else (os.fspath(name), "")
+    return *_find(asked), why
+
+
 def _find(asked: str) -> tuple[str, Path]:
-    """Label and folder of an explicit name, downloaded if need be."""
+    """Label and folder of an explicit name."""
     checkpoint = CHECKPOINTS.get(asked) or BY_HUB_ID.get(asked)
     if checkpoint and checkpoint.hub_id:
         return checkpoint.name, download(checkpoint.hub_id, checkpoint.revision, checkpoint.name)
@@ -179,7 +184,7 @@ def _load(folder: Path, label: str, dtype: torch.dtype, original: bool) -> Audio
     if kind != "AudioLDMPipeline":
         raise LoadingError(f"{label} is not an AudioLDM: its model_index.json asks for {kind}.")
     heads = {"attention_head_dim": original_heads(channels)} if original else {}
-    with _reading(folder, label), _quiet():
+    with _reading(folder, label), quiet():
         unet = diffusers.UNet2DConditionModel.from_pretrained
         parts = {"unet": unet(folder / "unet", **heads, **options)} if heads else {}
         pipe = diffusers.AudioLDMPipeline.from_pretrained(folder, **parts, **options)
@@ -256,7 +261,7 @@ def _place(pipe: AudioLDMPipeline, label: str, device: str, offload: bool) -> No
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Without the loading bars and the known harmless messages; everything else is let through."""
     from diffusers.utils import logging as diffusers_logging
     from transformers.utils import logging as transformers_logging

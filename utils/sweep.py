@@ -2,7 +2,8 @@
 
 A clip is two files: the sound (32-bit float WAV, exactly as generated) and then its row (JSON), which holds the
 settings and the checksum of the sound. Each is written aside and moved into place, so it is there in full or not at
-all; there is no index that could be lost. The files' name holds a hash of everything that shapes the sound.
+all; there is no index that could be lost. The files' name holds a hash of everything that shapes the sound. A third
+kind of file notes that hash for the files of a checkpoint, so that what is finished can be had without loading it.
 Explained in lesson 03 (`notebooks/03_steps_and_length.ipynb`).
 """
 
@@ -22,29 +23,22 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, as_completed
+from contextlib import suppress
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import diffusers
 import numpy as np
 import pandas as pd
 import torch
-from diffusers import ConfigMixin
+import transformers
 from scipy.io import wavfile
 
-from .clip import Clip
-from .generation import (
-    MAX_BATCH,
-    MAX_GUIDANCE,
-    MAX_SECONDS,
-    MAX_SEED,
-    Request,
-    _check_request,
-    _number,
-    _whole,
-    generate_batch,
-)
-from .loading import PROBE, _find, checkpoint_name, load_pipeline
+from .checks import number, whole
+from .clip import Clip, write_whole
+from .generation import MAX_BATCH, MAX_GUIDANCE, MAX_SECONDS, MAX_SEED, Request, generate_batch
+from .loading import PROBE, checkpoint_name, load_pipeline, locate
 from .measures import MEASURES
 
 if TYPE_CHECKING:
@@ -54,7 +48,8 @@ ASK_ABOVE = 500  # clips: an hour on a CPU at the real checkpoints' size
 PROBE_STEPS, PROBE_SECONDS = 10, 2.56  # of the clip that a long sweep's duration is estimated from
 
 _one_at_a_time = threading.Lock()  # a pipeline's scheduler holds the state of one call
-_loaded: dict[str | int, tuple[AudioLDMPipeline, str]] = {}  # at most one: the next checkpoint takes its memory
+_loaded: dict[str, AudioLDMPipeline] = {}  # at most one: the next checkpoint takes its memory
+_fingerprints: dict[AudioLDMPipeline, str] = {}  # of the pipelines given to this sweep
 
 
 class Point(NamedTuple):
@@ -101,9 +96,9 @@ def sweep(
             can share a folder and each other's clips.
         measures: names in `utils.measures.MEASURES` ("noise_floor_db", "clap_similarity", ...) or functions of a
             clip; each makes a column. They can be added later: the clips stay.
-        batch_size: clips generated together, 1 to 64, where steps, length and guidance are equal; by default 1 on a
-            CPU, where it gains little, and 8 elsewhere. It changes a clip by no more than float tolerance. The bits
-            depend on it, but not on where a sweep was interrupted.
+        batch_size: clips generated together, 1 to 64, where steps, length and guidance are equal; by default 8 with
+            CUDA, else 1: on a CPU it is worth while for the minis only. It changes a clip by no more than float
+            tolerance. The bits depend on it, but not on where a sweep was interrupted.
         executor: any `concurrent.futures.Executor`, for example Dask's `Client(...).get_executor()` or a
             `ProcessPoolExecutor`; checkpoints are then named, and each worker process loads its own. `folder` must
             be the same for all workers.
@@ -123,17 +118,17 @@ def sweep(
     """
     sources = _several("checkpoints", checkpoints, _source)
     axes = (
-        _several("prompts", prompts, lambda v: _check_request(Request(v)) or v),
-        _several("negative_prompts", negative_prompts, lambda v: _check_request(Request("-", 0, v)) or v),
-        _several("guidance_scale", guidance_scale, lambda v: _number("guidance_scale", v, 0, MAX_GUIDANCE)),
+        _several("prompts", prompts, lambda v: Request(v).prompt),
+        _several("negative_prompts", negative_prompts, lambda v: Request("-", negative_prompt=v).negative_prompt),
+        _several("guidance_scale", guidance_scale, lambda v: number("guidance_scale", v, 0, MAX_GUIDANCE)),
         _several("audio_length_in_s", audio_length_in_s, _length),
-        _several("num_inference_steps", num_inference_steps, lambda v: _whole("num_inference_steps", v, 1, 1000)),
-        _several("seeds", seeds, lambda v: _whole("seed", v, 0, MAX_SEED)),
+        _several("num_inference_steps", num_inference_steps, lambda v: whole("num_inference_steps", v, 1, 1000)),
+        _several("seeds", seeds, lambda v: whole("seed", v, 0, MAX_SEED)),
     )
     columns = dict(_measure(measure) for measure in measures)
     if batch_size is None:
         batch_size = 8 if torch.cuda.is_available() else 1
-    _whole("batch_size", batch_size, 1, MAX_BATCH)
+    whole("batch_size", batch_size, 1, MAX_BATCH)
     if executor and not all(isinstance(source, str) for source in sources):
         raise TypeError(
             "With an executor, name the checkpoints instead of giving pipelines: each worker loads its own."
@@ -186,16 +181,14 @@ def _several(name: str, values, check: Callable) -> list:
 
 
 def _length(seconds) -> float:
-    return _number("audio_length_in_s", seconds, 0.04, MAX_SECONDS, " s")
+    return number("audio_length_in_s", seconds, 0.04, MAX_SECONDS, " s")
 
 
 def _source(checkpoint):
     if not isinstance(checkpoint, (str, os.PathLike)):
         return checkpoint
-    name = os.fspath(checkpoint)
-    if name != "auto":
-        _find(name)  # a misspelt or missing one is noticed now, not after hours
-    return name
+    locate(checkpoint)  # a misspelt or missing one is noticed now, not after hours
+    return os.fspath(checkpoint)
 
 
 def _measure(measure: str | Callable) -> tuple[str, Callable]:
@@ -239,7 +232,7 @@ def _batches(points: Sequence[Point], most: int) -> Iterator[tuple[list[Point], 
 def _estimate(source, count: int, axes: Sequence[list]) -> str:
     settings = dict(num_inference_steps=PROBE_STEPS, audio_length_in_s=PROBE_SECONDS)
     with _one_at_a_time:
-        pipe, _ = _open(source)
+        pipe = _open(source)
         taken = min(
             generate_batch(pipe, [Request(PROBE)], **settings)[0].seconds for _ in range(2)
         )  # the first warms up
@@ -278,13 +271,13 @@ def _results(tasks: list[tuple], executor: Executor | None) -> Iterator[tuple[tu
 def _finish(source, batch: list[Point], size: int, folder: Path) -> tuple[list[str], bool]:
     """Generate what is missing of a batch; return the names of all its files, and whether anything was missing."""
     with _one_at_a_time:
-        pipe, fingerprint = _open(source)
+        fingerprint = _fingerprint(source, folder)
         paths = {point: folder / _name(point, fingerprint) for point in batch}
         missing = [point for point, path in paths.items() if not _is_whole(path)]
         if missing:
             filled = missing + missing[-1:] * (size - len(missing))
             clips = generate_batch(
-                pipe,
+                _open(source),
                 [Request(point.prompt, point.seed, point.negative_prompt) for point in filled],
                 num_inference_steps=batch[0].num_inference_steps,
                 audio_length_in_s=batch[0].audio_length_in_s,
@@ -295,25 +288,50 @@ def _finish(source, batch: list[Point], size: int, folder: Path) -> tuple[list[s
     return [path.name for path in paths.values()], bool(missing)
 
 
-def _open(source) -> tuple[AudioLDMPipeline, str]:
-    key = source if isinstance(source, str) else id(source)
-    if key not in _loaded:
+def _open(source: AudioLDMPipeline | str) -> AudioLDMPipeline:
+    if not isinstance(source, str):
+        return source
+    files = _files_of(source)
+    if files not in _loaded:
         _free()
-        pipe = load_pipeline(source) if isinstance(source, str) else source
-        _loaded[key] = pipe, _fingerprint(pipe)
-    return _loaded[key]
+        _loaded[files] = load_pipeline(source)
+    return _loaded[files]
 
 
 def _free() -> None:
-    ours = any(isinstance(key, str) for key in _loaded)
-    _loaded.clear()
-    if ours:
+    _fingerprints.clear()
+    if _loaded:
+        _loaded.clear()
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
 
-def _fingerprint(pipe: AudioLDMPipeline) -> str:
+def _files_of(name: str) -> str:
+    """A hash of what decides which pipeline a name loads: its files, our code, the libraries, whether there is CUDA."""
+    label, folder, _ = locate(name)
+    files = [path for path in (*folder.rglob("*"), *Path(__file__).parent.glob("*.py")) if path.is_file()]
+    stats = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in sorted(files)]
+    libraries = diffusers.__version__, transformers.__version__, torch.cuda.is_available()
+    return hashlib.sha256(json.dumps([label, libraries, stats]).encode()).hexdigest()
+
+
+def _fingerprint(source: AudioLDMPipeline | str, folder: Path) -> str:
+    """What a clip's name has of its checkpoint; a named one is loaded only if `folder` has no note of it."""
+    if not isinstance(source, str):
+        if source not in _fingerprints:
+            _fingerprints[source] = _hash(source)
+        return _fingerprints[source]
+    note = folder / f".{_files_of(source)}"
+    with suppress(OSError):
+        if re.fullmatch("[0-9a-f]{64}", known := note.read_text()):
+            return known
+    fingerprint = _hash(_open(source))
+    write_whole(note, fingerprint.encode())
+    return fingerprint
+
+
+def _hash(pipe: AudioLDMPipeline) -> str:
     """A hash of what a pipeline turns settings into sound with: name, weights, configurations, tokenizer.
 
     Taken from memory, not from files, so it sees a swapped scheduler, other attention heads or a fine-tuned weight.
@@ -321,7 +339,7 @@ def _fingerprint(pipe: AudioLDMPipeline) -> str:
     """
     seen = hashlib.sha256(json.dumps([checkpoint_name(pipe), pipe.tokenizer(PROBE).input_ids]).encode())
     for name, part in sorted(pipe.components.items()):
-        if isinstance(part, ConfigMixin):
+        if isinstance(part, diffusers.ConfigMixin):
             defaults = part.config.get("_use_default_values", [])
             chosen = {k: v for k, v in part.config.items() if not k.startswith("_") and k not in defaults}
             seen.update(json.dumps([name, type(part).__name__, chosen], sort_keys=True, default=str).encode())
@@ -349,13 +367,8 @@ def _write(path: Path, clip: Clip) -> None:
     wavfile.write(sound, clip.sample_rate, clip.waveform)  # float32, and no time stamp as libsndfile would add
     row = {"file": path.name, "seconds": clip.seconds, "settings": clip.settings}
     row["sha256"] = _checksum(sound.getvalue(), row)
-    for target, data in ((path, sound.getvalue()), (path.with_suffix(".json"), json.dumps(row, indent=1).encode())):
-        unfinished = target.with_name(f".{target.name}.{os.getpid()}")
-        try:
-            unfinished.write_bytes(data)
-            os.replace(unfinished, target)
-        finally:
-            unfinished.unlink(missing_ok=True)
+    write_whole(path, sound.getvalue())
+    write_whole(path.with_suffix(".json"), json.dumps(row, indent=1).encode())
 
 
 def _checksum(sound: bytes, row: dict) -> str:
