@@ -6,13 +6,13 @@ import os
 
 import pytest
 
-from tools.lessons import ENVIRONMENT
-
 pytest_plugins = ["tools.printed"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
     if config.option.nbval:  # the lessons' kernels inherit it
+        from tools.lessons import ENVIRONMENT  # not above: pytest wants to load tools.printed itself
+
         os.environ.update(ENVIRONMENT)
 
 

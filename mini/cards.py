@@ -50,6 +50,40 @@ def _effect(found: dict) -> str:
     return f"{found['mean']:+.1f} dB (95% interval {found['low']:+.1f} to {found['high']:+.1f}, n = {found['n']})"
 
 
+def _nonsense(found: dict) -> str:
+    heard = ", ".join(f"{name} {count}" for name, count in found["heard"].items())
+    return f"{percent(found['sure'])} of {found['sure']['n']} clips, most often {heard}"
+
+
+def robustness_table(found: dict) -> str:
+    """What becomes of prompts unlike those of the training."""
+    order, both, styles = found["word order"], found["two sounds"], found["styles"]
+    words = ", ".join(f"{head} {percent(order[head])}" for head in ("class", "pitch", "tempo", "quality", "background"))
+    rows = {
+        "sentences that the training's grammar cannot say": f"class {percent(found['paraphrases'])}",
+        'telegrams ("Background: rain. Fast. High. Noisy. Dog.")': words,
+        "pitch and tempo both asked for, away from the middle": f"both right {percent(found['two attributes'])}",
+        "two sounds in front at once": f"both among the judge's first two {percent(both['both'])}, at least one "
+        f"{percent(both['at least one'])}; synthesised clips {percent(both['synthesised'])}",
+        "the same prompts, dressed otherwise": "class "
+        + ", ".join(f"{name} {percent(value)}" for name, value in styles.items()),
+        "unknown words": f"heard as some known sound: {_nonsense(found['unknown words'])}",
+        "the empty prompt": f"heard as some known sound: {_nonsense(found['empty prompt'])}",
+    }
+    return "\n".join(["| prompts | what is heard |", "| --- | --- |", *(f"| {a} | {b} |" for a, b in rows.items())])
+
+
+def _robustness(result: dict) -> str:
+    if "robustness" not in result:
+        return ""
+    return f"""
+## What it makes of other prompts
+25 steps, guidance 2.5, 2.56 s; the prompts are in `mini/robustness.py`.
+
+{robustness_table(result["robustness"])}
+"""
+
+
 def model_card(name: str, training: dict, result: dict) -> str:
     """The README.md of a checkpoint's folder."""
     card, floor = result["card"], result["noise_floor"]
@@ -104,10 +138,10 @@ What quality words do to the noise floor, against the same prompts and seeds wit
 5 s of sound at 10 steps took {result["speed"]["median"]:.2f} s (median of 5, {result["speed"]["threads"]} threads, a busy machine).
 
 ![For every class, a synthesised mel-spectrogram above a generated one](grid.png)
-
+{_robustness(result)}
 ## What it cannot do
-Any other sound, several sounds beyond two, real recordings' variety. Words it does not know are ignored, or heard as
-one that it knows. Licence: CC0, unlike the real checkpoints' CC BY-NC-SA 4.0.
+Any other sound, several sounds beyond two, real recordings' variety. It never refuses: a prompt without any word that it
+knows still gives some sound. Licence: CC0, unlike the real checkpoints' CC BY-NC-SA 4.0.
 """
 
 

@@ -263,13 +263,16 @@ def load(folder: Path):
 
 
 def main() -> None:
+    from .robustness import robustness
     from .train import Family, state_folder
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", default=["mini-s-v2"])
     parser.add_argument("--per-class", type=int, default=10, help="clips of each of the 24 classes")
     parser.add_argument("--brief", action="store_true", help="at 25 steps only")
-    parser.add_argument("--only", choices=["picture", "card", "clap"], help="a part of it, printed, not kept")
+    parser.add_argument(
+        "--only", choices=["picture", "card", "clap", "robustness"], help="a part of it, printed, not kept"
+    )
     asked = parser.parse_args()
     if asked.only == "clap":
         print(clap_auc(CHECKPOINTS / "mini-clap"))
@@ -278,12 +281,16 @@ def main() -> None:
     for name in asked.names:
         folder = CHECKPOINTS / name
         pipe = load(folder)
-        if asked.only != "card":
+        if asked.only in (None, "picture"):
             picture(pipe, folder / "grid.png")
         if asked.only == "card":
             print(card_prompt(pipe, judge))
+        if asked.only == "robustness":
+            print(json.dumps(robustness(pipe, judge), indent=1))
         if not asked.only:
             result = evaluate(pipe, judge, asked.per_class, asked.brief)
+            if not asked.brief:
+                result["robustness"] = robustness(pipe, judge)
             (folder / "evaluation.json").write_text(json.dumps(result, indent=1) + "\n")
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 import torch
 from librosa.feature import spectral_centroid
 from librosa.onset import onset_detect
 
-from mini import captions, data, sounds
+from mini import captions, cards, data, robustness, sounds
 from mini.loop import train
 from mini.parts import UNET_WIDTH
 from mini.sounds import CLASSES, PITCHED, TIMED, Scene, render
@@ -145,3 +147,34 @@ def test_the_judge_hears_clips_of_any_length(smoke):
 
     embeddings, logits = verdicts(smoke.judge, [data.clip_at(3, 0, 2.56), data.clip_at(3, 1, 2.56)])
     assert embeddings.shape == (2, 128) and logits["sounds"].shape == (2, 24)
+
+
+def test_the_paraphrases_are_not_in_the_grammar():
+    rng = np.random.default_rng(0)
+    drawn = [captions.draw_caption(rng)[0].lower() for _ in range(20_000)]
+    words = {word for caption in drawn for word in re.findall(r"[a-z']+", caption)}
+    for name, texts in robustness.PARAPHRASES.items():
+        for text in texts.lower().split("|"):
+            assert name in CLASSES and text not in drawn
+            assert set(re.findall(r"[a-z']+", text)) - words, f"{text!r} has no word that the grammar does not have"
+    assert set(robustness.PARAPHRASES) == set(CLASSES)
+
+
+def test_a_telegram_says_the_whole_scene_but_the_middle():
+    scene = Scene("dog", "mid", "fast", "noisy", "rain")
+    assert robustness.telegram(scene) == "Background: rain. Fast. Noisy. Dog."
+
+
+def test_robustness_is_measured_on_any_checkpoint_and_its_table_written(smoke, monkeypatch):
+    monkeypatch.setattr(robustness, "generate_all", lambda pipe, prompts, seed: list(np.zeros((len(prompts), 40_960))))
+    found = robustness.robustness(None, smoke.judge)
+    assert found["empty prompt"]["sound"] == {**found["empty prompt"]["sound"], "share": 0.0, "n": 48}
+    assert found["paraphrases"]["n"] == 96 and found["two sounds"]["both"]["n"] == 96
+    table = cards.robustness_table(found)
+    assert table.count("\n") == 8 and "nan" not in table
+
+
+def test_both_attributes_must_be_right():
+    scenes = [Scene("dog", "high", "fast")] * 3
+    heard = {"pitch": np.eye(4)[[3, 3, 1]], "tempo": np.eye(4)[[3, 1, 3]]}
+    assert robustness._both_right(heard, scenes).tolist() == [True, False, False]
