@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 import torch
 from diffusers import DPMSolverMultistepScheduler
+from scipy.io import wavfile
 
 from utils import generate, load_pipeline, measures, sweep
 from utils.sweep import load_clips
@@ -123,6 +124,31 @@ def test_measures_are_columns_and_can_be_added_later(pipe, tmp_path, generated):
 def test_without_a_folder_the_clips_can_be_had_too(pipe):
     table = sweep(pipe, "rain", seeds=[0, 1], **TINY)
     assert [clip.settings["seed"] for clip in load_clips(table[table.seed == 1])] == [1]
+
+
+def test_twelve_clips_cost_at_most_half_of_a_loop_that_loads_for_each(random_checkpoint, tmp_path):
+    prompts, settings = [*PROMPTS, "wind", "a bell"], dict(num_inference_steps=10, audio_length_in_s=1.28)
+    load_pipeline(random_checkpoint)  # what is loaded once in any case: modules
+
+    def seconds(work) -> float:
+        start = time.process_time()  # of this process only: others may keep the machine busy
+        work()
+        return time.process_time() - start
+
+    def loop():
+        for prompt, seed in product(prompts, range(3)):
+            pipe = load_pipeline(random_checkpoint)
+            pipe.set_progress_bar_config(disable=True)
+            audio = pipe(prompt, generator=torch.Generator().manual_seed(seed), **settings).audios[0]
+            wavfile.write(tmp_path / f"{prompt} {seed}.wav", 16_000, audio)
+
+    def swept():
+        settings["progress"] = False
+        table = sweep(random_checkpoint, prompts, seeds=range(3), folder=tmp_path / "new", batch_size=12, **settings)
+        assert len(table) == 12
+
+    naive = seconds(loop)
+    assert seconds(swept) <= 0.5 * naive
 
 
 # ---- nothing twice, nothing lost
