@@ -178,6 +178,19 @@ def test_clap_resamples_to_its_own_rate(clap):
     assert far < same
 
 
+def test_clap_is_asked_once_about_a_clip_and_a_text(clap, monkeypatch):
+    asked, kept = [], measures._load_clap(clap)[-1]
+    kept.clear()
+    real = measures._for_clap
+    monkeypatch.setattr(measures, "_for_clap", lambda *given: asked.append(1) or real(*given))
+    first = measures.clap_similarity(CLIPS, "a dog", clap)
+    np.testing.assert_array_equal(measures.clap_similarity(CLIPS, "a dog", clap), first)
+    assert len(asked) == len(CLIPS) and len(kept) == len(CLIPS) + 1
+    monkeypatch.setattr(measures, "KEPT", 2)
+    np.testing.assert_array_equal(measures.clap_similarity([*CLIPS, clip_of(TONE)], "a dog", clap)[:-1], first)
+    assert len(kept) == len(CLIPS) + 1  # the oldest made room
+
+
 def test_clap_similarity_is_the_cosine_of_each_pair(clap):
     prompts = [clip.settings["prompt"] for clip in CLIPS]
     table = measures.clap_embed(CLIPS, clap) @ measures.clap_embed(prompts, clap).T

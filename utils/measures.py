@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,6 +28,7 @@ FLOOR_DB = -120.0  # what digital silence reads
 QUIET = 0.1  # the quietest tenth of the frames stands for the background
 DB_PER_NEPER = 20 / math.log(10)  # from a natural logarithm of magnitude to decibels
 REAL_CLAP = "laion/clap-htsat-unfused"
+KEPT = 2000  # embeddings, up to 4 MB, for each CLAP
 
 
 def _waveform(clip: Clip) -> np.ndarray:
@@ -168,28 +170,14 @@ def clap_embed(items: Sequence[Clip] | Sequence[str], model: str = "auto") -> np
 
     Source: Wu et al. 2023 (arXiv 2211.06687), `transformers.ClapModel`. Explained in lesson 02.
     """
-    import torch
-
     items = list(items)
-    texts = [item for item in items if isinstance(item, str)]
-    if not items or len(texts) not in (0, len(items)):
+    texts = sum(isinstance(item, str) for item in items)
+    if not items or texts not in (0, len(items)):
         raise ValueError(f"clap_embed takes clips, or texts, at least one and never mixed, not {reprlib.repr(items)}.")
     if texts and model == "auto":
         raise ValueError(f'Texts alone do not say which CLAP they are for: pass model="mini-clap" or "{REAL_CLAP}".')
-    clap, extractor, tokenizer = _load_clap(_choose_clap(items) if model == "auto" else model)
-    rows = []
-    for item in items:  # one at a time: padding to a longer neighbour would change the last digits
-        if isinstance(item, str):
-            longest = clap.config.text_config.max_position_embeddings - 2
-            inputs = tokenizer(item, truncation=True, max_length=longest, return_tensors="pt")
-        else:
-            inputs = extractor(_for_clap(item, extractor), sampling_rate=extractor.sampling_rate, return_tensors="pt")
-        inputs = inputs.to(clap.device)
-        with torch.inference_mode():
-            output = clap.get_text_features(**inputs) if texts else clap.get_audio_features(**inputs)
-        vector = getattr(output, "pooler_output", output)  # transformers 4 gives the tensor itself
-        rows.append(torch.nn.functional.normalize(vector.float(), dim=-1)[0].cpu().numpy())
-    return np.stack(rows)
+    model = _choose_clap(items) if model == "auto" else model
+    return np.stack([_embedded(model, item) for item in items])  # one at a time: padding would change the last digits
 
 
 def clap_similarity(
@@ -213,9 +201,7 @@ def clap_similarity(
             f"clap_similarity takes one text, or one a clip, not {len(texts)} texts for {len(clips)} clips."
         )
     model = _choose_clap(clips) if model == "auto" else model
-    unique = list(dict.fromkeys(texts))
-    text_rows = dict(zip(unique, clap_embed(unique, model), strict=True))
-    return np.array([row @ text_rows[text] for row, text in zip(clap_embed(clips, model), texts, strict=True)])
+    return (clap_embed(clips, model) * clap_embed(texts, model)).sum(axis=1)
 
 
 def best_of(clips: Sequence[Clip], prompt: str | None = None, model: str = "auto") -> list[Clip]:
@@ -248,16 +234,44 @@ def _choose_clap(clips: Sequence[Clip]) -> str:
     return "mini-clap" if all(name in CHECKPOINTS and CHECKPOINTS[name].is_mini for name in names) else REAL_CLAP
 
 
+def _embedded(model: str, item: Clip | str) -> np.ndarray:
+    """One vector of `clap_embed`, kept with its model: a lesson asks about the same clips and texts again and again."""
+    import torch
+
+    clap, extractor, tokenizer, kept = _load_clap(model)
+    key = item if isinstance(item, str) else (sha256(item.waveform).digest(), item.sample_rate)
+    if key not in kept:
+        if isinstance(item, str):
+            longest = clap.config.text_config.max_position_embeddings - 2
+            embed, inputs = (
+                clap.get_text_features,
+                tokenizer(item, truncation=True, max_length=longest, return_tensors="pt"),
+            )
+        else:
+            heard = _for_clap(item, extractor)
+            embed, inputs = (
+                clap.get_audio_features,
+                extractor(heard, sampling_rate=extractor.sampling_rate, return_tensors="pt"),
+            )
+        with torch.inference_mode():
+            output = embed(**inputs.to(clap.device))
+        vector = getattr(output, "pooler_output", output)  # transformers 4 gives the tensor itself
+        if len(kept) >= KEPT:
+            kept.pop(next(iter(kept)))  # the oldest
+        kept[key] = torch.nn.functional.normalize(vector.float(), dim=-1)[0].cpu().numpy()
+    return kept[key]
+
+
 @lru_cache(maxsize=2)
 def _load_clap(model: str):
     import torch
     from transformers import AutoTokenizer, ClapFeatureExtractor, ClapModel
 
-    from .loading import _quiet
+    from .loading import quiet
 
     place = CHECKPOINTS["mini-s"].folder.with_name(model) if model == "mini-clap" else model
     try:
-        with _quiet():
+        with quiet():
             clap = ClapModel.from_pretrained(place)
         extractor = ClapFeatureExtractor.from_pretrained(place)
         tokenizer = AutoTokenizer.from_pretrained(place)  # not ClapProcessor's, which on some versions reads letters
@@ -267,7 +281,7 @@ def _load_clap(model: str):
             f'"mini-clap", or, with the Hub in reach, an id such as "{REAL_CLAP}".'
         ) from error
     # in float32: a file in half precision stays so when loaded, and a CPU cannot mix the two
-    return clap.float().eval().to("cuda" if torch.cuda.is_available() else "cpu"), extractor, tokenizer
+    return clap.float().eval().to("cuda" if torch.cuda.is_available() else "cpu"), extractor, tokenizer, {}
 
 
 def _for_clap(clip: Clip, extractor) -> np.ndarray:
