@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 REAL_LICENCE = "CC BY-NC-SA 4.0, not for commercial use"
-MINI_LICENCE = "the project's own"
+MINI_LICENCE = "CC0 1.0, free for all"
 
 
 @dataclass(frozen=True)
