@@ -6,7 +6,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
+
 from .captions import CARD_PROMPT
+from .evaluate import paired
 from .parts import CHECKPOINTS, UNET_WIDTH
 from .sounds import BACKGROUNDS, CLASSES, PITCHED, TIMED
 
@@ -167,6 +170,27 @@ def family_table() -> str:
     return "\n".join(lines)
 
 
+def ordering() -> dict[tuple[str, str], dict]:
+    """How much more of what the prompts ask for each member obeys than an earlier one: paired, prompt by prompt."""
+    found = {}
+    for better, worse in (("mini-s-v2", "mini-s"), ("mini-m", "mini-s-v2"), ("mini-l", "mini-s-v2")):
+        files = [CHECKPOINTS / name / "evaluation.json" for name in (better, worse)]
+        if all(file.exists() for file in files):
+            a, b = (np.array(json.loads(file.read_text())["steps"]["25"]["obeyed"]) for file in files)
+            found[better, worse] = paired(a - b)
+    return found
+
+
+def ordering_table() -> str:
+    """`ordering` in words: does more training, does more width pay?"""
+    lines = ["| same prompts, same noise | obeys more of what is asked by | |", "| --- | --- | --- |"]
+    for (better, worse), gain in ordering().items():
+        verdict = "yes" if gain["low"] > 0 else "no" if gain["high"] < 0 else "not decided"
+        interval = f"{100 * gain['mean']:+.1f} points (95% {100 * gain['low']:+.1f} to {100 * gain['high']:+.1f})"
+        lines.append(f"| {better} against {worse} | {interval}, n = {gain['n']} | better: {verdict} |")
+    return "\n".join(lines)
+
+
 def write_all() -> None:
     """Write every model card, and the table into mini/README.md."""
     for name in UNET_WIDTH:
@@ -178,7 +202,7 @@ def write_all() -> None:
             (folder / "README.md").write_text(model_card(name, training, result))
     readme = Path(__file__).parent / "README.md"
     before, rest = readme.read_text().split(START)
-    readme.write_text(f"{before}{START}\n{family_table()}\n{END}{rest.split(END)[1]}")
+    readme.write_text(f"{before}{START}\n{family_table()}\n\n{ordering_table()}\n{END}{rest.split(END)[1]}")
 
 
 if __name__ == "__main__":

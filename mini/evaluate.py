@@ -102,6 +102,15 @@ def obedience(logits: dict[str, np.ndarray], scenes: list[Scene]) -> dict[str, d
     return result
 
 
+def obeyed(logits: dict[str, np.ndarray], scenes: list[Scene]) -> list[float]:
+    """For every clip, the share of what its scene asks for that the judge hears: for comparing two checkpoints."""
+    clips = []
+    for i, scene in enumerate(scenes):
+        each = obedience({head: values[i : i + 1] for head, values in logits.items()}, [scene])
+        clips.append(float(np.mean([found["share"] for head, found in each.items() if found and head != "top3"])))
+    return clips
+
+
 def frechet(a: np.ndarray, b: np.ndarray) -> float:
     """Frechet distance of two sets of embeddings (rows)."""
     mean = a.mean(0) - b.mean(0)
@@ -140,7 +149,7 @@ def evaluate(pipe, judge, per_class: int = 10, brief: bool = False, say: Callabl
     result = {"judge": obedience(truth, scenes), "steps": {}, "guidance": {}, "seconds": {}}
     hear = partial(_hear, pipe, judge, prompts, scenes, real)
     for steps in (25,) if brief else (2, 5, 10, 25, 50):
-        result["steps"][steps] = hear(num_inference_steps=steps)
+        result["steps"][steps] = hear(num_inference_steps=steps, clip_by_clip=steps == 25)
         say(f"{steps} steps: {_line(result['steps'][steps])}")
     for guidance in () if brief else (1.0, 1.5, 4.0):
         result["guidance"][guidance] = hear(guidance_scale=guidance)
@@ -158,14 +167,16 @@ def evaluate(pipe, judge, per_class: int = 10, brief: bool = False, say: Callabl
     return result
 
 
-def _hear(pipe, judge, prompts, scenes, real, **settings) -> dict:
+def _hear(pipe, judge, prompts, scenes, real, clip_by_clip=False, **settings) -> dict:
     embeddings, logits = verdicts(judge, generate_all(pipe, prompts, **settings))
     found = obedience(logits, scenes)
-    return found if real is None else found | {"frechet": frechet(embeddings, real)}
+    found |= {} if real is None else {"frechet": frechet(embeddings, real)}
+    return found | ({"obeyed": obeyed(logits, scenes)} if clip_by_clip else {})
 
 
 def _line(found: dict) -> str:
-    return "  ".join(f"{k} {v if isinstance(v, float) else v.get('share', float('nan')):.3f}" for k, v in found.items())
+    shares = "  ".join(f"{head} {value['share']:.3f}" for head, value in found.items() if "share" in value)
+    return f"{shares}  frechet {found['frechet']:.0f}" if "frechet" in found else shares
 
 
 def card_prompt(pipe, judge, seeds: int = 20) -> dict[str, int]:

@@ -41,7 +41,7 @@ class Recipe:
     judge_steps: int = 2_000
     unet_steps: tuple[tuple[str, int], ...] = (
         ("mini-s", 2_000),
-        ("mini-s-v2", 26_000),
+        ("mini-s-v2", 35_000),
         ("mini-m", 12_000),
         ("mini-l", 16_000),
     )
