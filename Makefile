@@ -46,9 +46,8 @@ bench: $(VENV)/lessons-ready ## the speed table, beside the model card's own sni
 train: $(VENV)/lessons-ready ## train the mini family from nothing; resumable
 	@$(BIN)/python -m mini.train
 
-gpu-check: $(VENV)/test-ready ## what needs CUDA; says so where there is none
-	@$(BIN)/python -c "import torch; print('CUDA:', torch.cuda.get_device_name() if torch.cuda.is_available() else 'none here, so every test below is skipped')"
-	@$(BIN)/python -m pytest -m gpu -rs -q tests
+gpu-check: $(VENV)/test-ready ## what needs CUDA, at real size, with the table of speed; says so where there is none
+	@$(BIN)/python -m tools.gpu_check
 
 lessons: $(VENV)/test-ready ## run the lessons on the mini checkpoints and store their outputs
 	@$(BIN)/python -m tools.lessons inject && $(BIN)/python -m tools.lessons execute && $(BIN)/python -m tools.lessons check

@@ -274,6 +274,7 @@ def make_repository(
             upsample_kernel_sizes=[16, 16, 8, 4, 4], normalize_before=False,
         )
     )  # fmt: skip
+    _make_audible(vocoder)
     scheduler = DDIMScheduler(
         beta_start=0.0015, beta_end=0.0195, beta_schedule="scaled_linear", clip_sample=False,
         set_alpha_to_one=False, steps_offset=1,
@@ -289,6 +290,21 @@ def make_repository(
     if in_2023:
         _back_to_2023(folder)
     return folder
+
+
+def _make_audible(vocoder) -> None:
+    """transformers begins with weights of 0.01, from which comes silence; here as torch begins, at a fixed level."""
+    import torch
+
+    for part in vocoder.modules():
+        if isinstance(part, (torch.nn.Conv1d, torch.nn.ConvTranspose1d)):
+            part.reset_parameters()
+    levels = []
+    handle = vocoder.conv_post.register_forward_hook(lambda *event: levels.append(event[-1].std()))
+    with torch.no_grad():
+        vocoder(torch.randn(100, 64))
+        vocoder.conv_post.weight *= 0.2 / levels[0]
+    handle.remove()
 
 
 def _back_to_2023(folder: Path) -> None:

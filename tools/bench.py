@@ -5,7 +5,8 @@
     python -m tools.bench --checkpoint NAME     real weights, by a name that `load_pipeline` takes
     python -m tools.bench --clock cpu           seconds of one core instead of the wall's: for a machine that is busy
 
-All variants of a table take turns within each round, and a ratio compares a variant with the snippet of its own round.
+All variants of a table take turns within each round, in the next one backwards; a ratio compares a variant with the
+snippet of its own round.
 """
 
 from __future__ import annotations
@@ -13,17 +14,21 @@ from __future__ import annotations
 import argparse
 import contextlib
 import copy
+import ctypes
+import io
 import logging
 import platform
 import shutil
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import date
+from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -39,25 +44,37 @@ STAGES = ("text", "UNet", "VAE", "vocoder")
 
 @dataclass
 class Variant:
-    """One way to make the card's clip: a pipeline, and what to call on it."""
+    """One way to make the card's clip, or several at once: a pipeline, and what to call on it."""
 
     name: str
     pipe: object
-    call: Callable[[object], np.ndarray]
-    dtype: torch.dtype = torch.float32
+    call: Callable[..., np.ndarray]
     clips: int = 1
     waveform: np.ndarray | None = None
-    gflop: dict[str, float] = field(default_factory=dict)
-    runs: list[dict[str, float]] = field(default_factory=list)  # seconds of each stage and in all, MB at work
+    megabytes: float = 0.0  # of memory at work, beside the weights
+    gflop: dict[str, float] = field(default_factory=dict)  # of one call of a stage
+    runs: list[dict[str, float]] = field(default_factory=list)  # seconds of each stage and in all
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.pipe.unet.dtype
+
+    @property
+    def compiled(self) -> bool:
+        return hasattr(self.pipe.unet, "_orig_mod")
+
+    def seconds(self, stage: str) -> float:
+        return statistics.median(run.get(stage, 0.0) for run in self.runs) / self.clips
 
 
 class Meter:
-    """Seconds and GFLOP that each part of a pipeline takes, by hooks on the parts."""
+    """Seconds, calls and GFLOP of each part of a pipeline, by hooks on the parts."""
 
     def __init__(self, clock: Callable[[], float]):
         self.clock = clock
-        self.seconds: dict[str, float] = {}
-        self.gflop: dict[str, float] = {}
+        self.seconds: Counter = Counter()
+        self.calls: Counter = Counter()
+        self.gflop: Counter = Counter()
         self._counter: FlopCounterMode | None = None
         self._watched: set[int] = set()
 
@@ -69,29 +86,30 @@ class Meter:
                 part.register_forward_hook(lambda *_, stage=stage: self._add(stage, +1))
 
     def _add(self, stage: str, sign: int) -> None:
-        self.seconds[stage] = self.seconds.get(stage, 0.0) + sign * self.clock()
+        self.seconds[stage] += sign * self.clock()
+        self.calls[stage] += sign > 0
         if self._counter:
-            gflop = self._counter.get_total_flops() / 1e9
-            self.gflop[stage] = self.gflop.get(stage, 0.0) + sign * gflop
+            self.gflop[stage] += sign * self._counter.get_total_flops() / 1e9
 
-    def run(self, variant: Variant) -> None:
-        self.seconds = {}
-        before = memory(variant.pipe.device, reset=True)
-        start = self.clock()
-        variant.waveform = variant.call(variant.pipe)
-        self.seconds["all"] = self.clock() - start
-        variant.runs.append(self.seconds | {"memory": memory(variant.pipe.device) - before})
-
-    def count(self, variant: Variant) -> None:
-        """Run once to warm up, and count floating-point operations where no compiler hides them."""
-        if hasattr(variant.pipe.unet, "_orig_mod"):
-            variant.call(variant.pipe)
-            return
-        self.gflop = {}
-        with FlopCounterMode(display=False) as self._counter:
-            variant.call(variant.pipe)
+    def warm_up(self, way: Variant) -> None:
+        """One run of one step, which counts floating-point operations (a compiler would hide them) and memory."""
+        self.calls.clear()
+        self.gflop.clear()
+        before = memory(way.pipe.device, reset=True)
+        self._counter = None if way.compiled else FlopCounterMode(display=False)
+        with self._counter or contextlib.nullcontext():
+            way.call(way.pipe, num_inference_steps=1)
         self._counter = None
-        variant.gflop = self.gflop
+        way.megabytes = memory(way.pipe.device) - before
+        way.gflop = {stage: self.gflop[stage] / self.calls[stage] for stage in self.gflop}
+
+    def run(self, way: Variant) -> None:
+        self.seconds.clear()
+        self.calls.clear()
+        start = self.clock()
+        way.waveform = way.call(way.pipe)
+        way.runs.append({"all": self.clock() - start, **self.seconds})
+        way.runs[-1]["gflop"] = sum(way.gflop.get(stage, 0.0) * count for stage, count in self.calls.items())
 
 
 def memory(device: torch.device, reset: bool = False) -> float:
@@ -102,11 +120,27 @@ def memory(device: torch.device, reset: bool = False) -> float:
         return torch.cuda.max_memory_allocated() / 2**20
     try:
         if reset:
+            ctypes.CDLL("libc.so.6").malloc_trim(0)  # gives back what is free
             Path("/proc/self/clear_refs").write_text("5")
         status = Path("/proc/self/status").read_text()
         return int(status.split("VmRSS:" if reset else "VmHWM:")[1].split()[0]) / 1024
-    except OSError:
+    except (OSError, AttributeError):
         return float("nan")
+
+
+def where() -> str:
+    """Date, processor and versions: what a table of speeds is worth nothing without."""
+    chip = platform.processor() or platform.machine()
+    with contextlib.suppress(OSError, IndexError):
+        lines = Path("/proc/cpuinfo").read_text()
+        chip = lines.split("model name")[1].splitlines()[0].strip(" \t:")
+        units = [unit for unit in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if f" {unit} " in f"{lines} "]
+        chip += f" (model {lines.split('model')[1].split()[1]}; {', '.join(units)})"
+    if torch.cuda.is_available():
+        chip = f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}; {chip}"
+    versions = ", ".join(f"{name} {version(name)}" for name in ("torch", "diffusers", "transformers"))
+    threads = f"{torch.get_num_threads()} CPU threads"
+    return f"{date.today()}: {chip}, {threads}, Python {platform.python_version()}, {versions}."
 
 
 def wall() -> float:
@@ -135,18 +169,16 @@ def snr_db(reference: np.ndarray, other: np.ndarray) -> float:
 # ---- the ways to make a clip
 
 
-def snippet(pipe, prompt: str = PROMPT, seed: int = 0) -> np.ndarray:
+def snippet(pipe, prompt: str = PROMPT, seed: int = 0, **settings) -> np.ndarray:
     """The model card's call, with a seed so that the waveforms can be compared."""
-    return pipe(prompt, generator=torch.Generator("cpu").manual_seed(seed), **CARD).audios[0]
+    return pipe(prompt, generator=torch.Generator("cpu").manual_seed(seed), **{**CARD, **settings}).audios[0]
 
 
-def ours(pipe, **settings) -> np.ndarray:
-    return generate(pipe, PROMPT, **{**CARD, **settings}).waveform
-
-
-def ours_for_a_new_prompt(pipe) -> np.ndarray:
-    generation._encodings.clear()
-    return ours(pipe)
+def ours(pipe, clips: int = 1, new_prompt: bool = False, **settings) -> np.ndarray:
+    """The same by `generate`; of several clips at once, the first."""
+    if new_prompt:
+        generation._encodings.clear()
+    return np.atleast_1d(generate(pipe, [PROMPT], num_waveforms_per_prompt=clips, **{**CARD, **settings}))[0].waveform
 
 
 def changed(pipe, **parts):
@@ -155,24 +187,23 @@ def changed(pipe, **parts):
         return type(pipe)(**{**pipe.components, **parts})
 
 
-def variants(pipe, compiled: bool) -> list[Variant]:
+def variants(pipe, compiled: bool = False, batches: Sequence[int] = ()) -> list[Variant]:
     """The card's snippet, the exact path, and every inexact option by the line that gives it."""
     from diffusers import DPMSolverMultistepScheduler
 
     def solver(pipe):
         return changed(pipe, scheduler=DPMSolverMultistepScheduler.from_config(pipe.scheduler.config))
 
-    def fewer(pipe):
-        return ours(pipe, num_inference_steps=5)
-
     def last(pipe):
         unet, vae = (copy.deepcopy(part).to(memory_format=torch.channels_last) for part in (pipe.unet, pipe.vae))
         return changed(pipe, unet=unet, vae=vae)
 
+    fewer = partial(ours, num_inference_steps=5)
     ways = [
         Variant("the card's snippet", pipe, snippet),
-        Variant("generate, new prompt", pipe, ours_for_a_new_prompt),
+        Variant("generate, new prompt", pipe, partial(ours, new_prompt=True)),
         Variant("generate, prompt seen", pipe, ours),
+        *(Variant(f"generate, {clips} at once", pipe, partial(ours, clips=clips), clips) for clips in batches),
         Variant("channels_last", last(pipe), ours),
         Variant("DPM-Solver++, 5 steps", solver(pipe), fewer),
     ]
@@ -181,13 +212,17 @@ def variants(pipe, compiled: bool) -> list[Variant]:
         half = changed(pipe, **{name: copy.deepcopy(part).bfloat16() for name, part in models.items()})
         half_last = last(half)
         ways += [
-            Variant("bfloat16", half, ours, torch.bfloat16),
-            Variant("bfloat16, channels_last", half_last, ours, torch.bfloat16),
-            Variant("... and DPM-Solver++, 5 steps", solver(half_last), fewer, torch.bfloat16),
+            Variant("bfloat16", half, ours),
+            Variant("bfloat16, channels_last", half_last, ours),
+            Variant("... and DPM-Solver++, 5 steps", solver(half_last), fewer),
         ]
     if compiled:
         ways.append(Variant("torch.compile(unet)", changed(pipe, unet=torch.compile(pipe.unet)), ours))
     return ways
+
+
+def can_compile() -> bool:
+    return bool(shutil.which("g++") or shutil.which("clang")) or torch.cuda.is_available()
 
 
 def measure(ways: list[Variant], rounds: int, clock: Callable[[], float]) -> None:
@@ -196,29 +231,32 @@ def measure(ways: list[Variant], rounds: int, clock: Callable[[], float]) -> Non
     for way in ways:
         meter.watch(way.pipe)
         start = time.perf_counter()
-        meter.count(way)
-        if hasattr(way.pipe.unet, "_orig_mod"):
+        meter.warm_up(way)
+        if way.compiled:
             print(f"torch.compile: the first call took {time.perf_counter() - start:.0f} s.\n")
-    for _ in range(rounds):
-        for way in ways:
+    for turn in range(rounds):
+        for way in ways[:: (-1) ** turn]:  # there and back: who follows whom makes a difference of some per cent
             meter.run(way)
     card, device = ways[0], ways[0].pipe.device
-    peak = {dtype: matmul_gflops(dtype, device, clock) for dtype in {way.dtype for way in ways}}
-    print(f"| a clip in seconds | {' | '.join(STAGES)} | all | of the snippet's (range) | SNR dB | work MB | of peak |")
+    peak = {dtype: matmul_gflops(dtype, device, clock) for dtype in dict.fromkeys(way.dtype for way in ways)}
+    print(f"| a clip in s (of the snippet's) | {' | '.join(STAGES)} | all | range | SNR dB | work MB | of peak |")
     print("| --- |" + " ---: |" * (len(STAGES) + 5))
     for way in ways:
-        stages = [statistics.median(run.get(stage, 0.0) for run in way.runs) / way.clips for stage in STAGES]
-        total = statistics.median(run["all"] for run in way.runs) / way.clips
+        times = [(way.seconds(stage), card.seconds(stage)) for stage in (*STAGES, "all")]
+        cells = [f"{own:.3f} ({own / max(other, 1e-9):.2f})" for own, other in times]
         ratios = [run["all"] / way.clips / other["all"] for run, other in zip(way.runs, card.runs, strict=True)]
-        ratio = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
         snr = "" if way is card else f"{snr_db(card.waveform, way.waveform):.0f}"
-        work = max(run["memory"] for run in way.runs)
-        share = f"{sum(way.gflop.values()) / way.clips / total / peak[way.dtype]:.0%}" if way.gflop else ""
-        seconds = " | ".join(f"{value:.3f}" for value in [*stages, total])
-        print(f"| {way.name} | {seconds} | {ratio} | {snr} | {work:,.0f} | {share} |")
-    count = ", ".join(f"{stage} {card.gflop.get(stage, 0):,.0f}" for stage in STAGES)
+        rate = statistics.median(run["gflop"] / run["all"] for run in way.runs)
+        share = f"{rate / peak[way.dtype]:.0%}" if way.gflop else ""
+        row = [way.name, *cells, f"{min(ratios):.2f} to {max(ratios):.2f}", snr, f"{way.megabytes:,.0f}", share]
+        print(f"| {' | '.join(row)} |")
+    calls = {"text": 2, "UNet": CARD["num_inference_steps"], "VAE": 1, "vocoder": 1}
+    count = ", ".join(f"{stage} {card.gflop.get(stage, 0.0) * calls[stage]:,.1f}" for stage in STAGES)
     peaks = ", ".join(f"{str(dtype).removeprefix('torch.')} {value:,.0f}" for dtype, value in peak.items())
-    print(f"\nGFLOP of the snippet: {count}. Peak, by a large matrix product: {peaks} GFLOP/s.", flush=True)
+    parts = {part for part in card.pipe.components.values() if isinstance(part, torch.nn.Module)}
+    weights = sum(p.numel() * p.element_size() for part in parts for p in part.parameters()) / 2**20
+    print(f"\nGFLOP of the snippet: {count}. Peak, by a large matrix product: {peaks} GFLOP/s.")
+    print(f"Weights: {weights:,.0f} MB; work is what a run needs beside them.", flush=True)
 
 
 # ---- what the tables are about
@@ -234,26 +272,14 @@ def quiet() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def real_size() -> Iterator[object]:
-    """A pipeline of audioldm-s-full-v2's shape, 421M parameters, with random weights that give an audible sound."""
+def real_size() -> Iterator[Path]:
+    """A folder of audioldm-s-full-v2's shape, 421M parameters, with random weights that give an audible sound."""
     from tests.hub import make_repository
 
     with tempfile.TemporaryDirectory() as folder:
-        with quiet(), contextlib.redirect_stderr(None):
-            make_repository(Path(folder) / "real-size", real_size=True)
-        pipe = load_pipeline(Path(folder) / "real-size")
-        torch.manual_seed(0)
-        vocoder = pipe.vocoder
-        for part in vocoder.modules():
-            if isinstance(part, (torch.nn.Conv1d, torch.nn.ConvTranspose1d)):
-                part.reset_parameters()
-        levels = []
-        handle = vocoder.conv_post.register_forward_hook(lambda *event: levels.append(event[-1].std()))
-        with torch.no_grad():
-            vocoder(torch.randn(100, 64, device=pipe.device, dtype=pipe.unet.dtype))
-            vocoder.conv_post.weight *= 0.2 / levels[0]
-        handle.remove()
-        yield pipe
+        with quiet(), contextlib.redirect_stderr(io.StringIO()):  # bars
+            made = make_repository(Path(folder) / "real-size", real_size=True)
+        yield made
 
 
 def bench_sweep(pipe, rounds: int, clock: Callable[[], float]) -> None:
@@ -277,7 +303,7 @@ def bench_sweep(pipe, rounds: int, clock: Callable[[], float]) -> None:
     loop, swept = (values[1:] for values in (times["loop"], times["sweep"]))  # the first round warms up
     ratios = [b / a for a, b in zip(loop, swept, strict=True)]
     print(
-        f"\n12 clips: naive loop {statistics.median(loop):.2f} s, sweep {statistics.median(swept):.2f} s, "
+        f"Naive loop {statistics.median(loop):.2f} s, sweep {statistics.median(swept):.2f} s, "
         f"ratio {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})."
     )
 
@@ -293,52 +319,50 @@ def bench_encoding(pipe) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "parts", nargs="*", choices=["real", "mini", "sweep", []], help="real, mini, sweep; all if none"
-    )
+    parser.add_argument("parts", nargs="*", default=["real", "mini", "sweep"], metavar="real|mini|sweep")
     parser.add_argument("--checkpoint", help="for the part real: real weights instead of random ones")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--clock", choices=["wall", "cpu"], default="wall")
     parser.add_argument("--compile", action="store_true", help="with torch.compile, which takes minutes to begin with")
     options = parser.parse_args()
-    parts = options.parts or ["real", "mini", "sweep"]
+    if unknown := set(options.parts) - {"real", "mini", "sweep"}:
+        parser.error(f"{', '.join(sorted(unknown))}: the parts are real, mini, sweep")
     if options.clock == "cpu":
         torch.set_num_threads(1)
     clock = time.process_time if options.clock == "cpu" else wall
-    compiled = options.compile and bool(shutil.which("g++") or shutil.which("clang") or torch.cuda.is_available())
+    compiled = options.compile and can_compile()
     if options.compile and not compiled:
         print("torch.compile is left out: it needs a C++ compiler, and there is none.")
-    warnings.filterwarnings("ignore", message="negative_prompt is ignored|The clip for")
+    warnings.filterwarnings("ignore", message="The clip for")
 
-    bare = "import time; t = time.perf_counter(); import utils; print(time.perf_counter() - t)"
-    importing = float(subprocess.run([sys.executable, "-c", bare], capture_output=True, text=True, check=True).stdout)
-    where = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor() or platform.machine()
+    print(where())
     print(
-        f"{where}, {torch.get_num_threads()} CPU threads, torch {torch.__version__}, Python {platform.python_version()}"
+        f"Seconds of {'one core' if options.clock == 'cpu' else 'the wall clock'}, median of {options.rounds} rounds."
     )
-    print(
-        f"Seconds of {'one core' if options.clock == 'cpu' else 'the wall clock'}, medians of {options.rounds} rounds."
-    )
-    print(f"import utils {importing:.2f} s.")
-    if "real" in parts:
-        source = contextlib.nullcontext(load_pipeline(options.checkpoint)) if options.checkpoint else real_size()
-        with source as pipe:
-            print(
-                f"\n## {options.checkpoint or 'The shape of audioldm-s-full-v2, 421M random weights'}: 5 s, 10 steps\n"
-            )
-            pipe.set_progress_bar_config(disable=True)
-            measure(variants(pipe, compiled), options.rounds, clock)
-            bench_encoding(pipe)
-    if "mini" in parts or "sweep" in parts:
-        start = time.perf_counter()
-        pipe = load_pipeline("mini-s-v2")
-        print(f"\n## mini-s-v2 (loaded in {time.perf_counter() - start:.1f} s): 5 s, 10 steps\n")
-        pipe.set_progress_bar_config(disable=True)
-        if "mini" in parts:
-            measure(variants(pipe, compiled), options.rounds, clock)
-            bench_encoding(pipe)
-        if "sweep" in parts:
-            bench_sweep(pipe, options.rounds, clock)
+    if "real" in options.parts:
+        source = contextlib.nullcontext(options.checkpoint) if options.checkpoint else real_size()
+        title = options.checkpoint or "The shape of audioldm-s-full-v2, 421M random weights"
+        with source as folder:
+            _bench(folder, title, options.rounds, clock, compiled)
+    if "mini" in options.parts:
+        _bench("mini-s-v2", "mini-s-v2", options.rounds, clock, compiled)
+    if "sweep" in options.parts:
+        print("\n## Twelve clips of mini-s-v2\n")
+        bench_sweep(_loaded("mini-s-v2"), options.rounds, clock)
+
+
+def _bench(source: str | Path, title: str, rounds: int, clock: Callable[[], float], compiled: bool) -> None:
+    start = time.perf_counter()
+    pipe = _loaded(source)
+    print(f"\n## {title}: 5 s, 10 steps\n\nLoaded in {time.perf_counter() - start:.1f} s.\n")
+    measure(variants(pipe, compiled), rounds, clock)
+    bench_encoding(pipe)
+
+
+def _loaded(source: str | Path):
+    pipe = load_pipeline(source)
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
 
 
 if __name__ == "__main__":
