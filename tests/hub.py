@@ -11,6 +11,8 @@ import hashlib
 import json
 import os
 import shutil
+import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -24,6 +26,7 @@ from utils.checkpoints import CHECKPOINTS
 
 ROOT = Path(__file__).parent.parent
 LARGE = (".safetensors", ".bin")  # what the Hub keeps as LFS: the ETag is a sha256 and lives behind a redirect
+CUT = ("truncated", "dropped once", "stalled", "reset")  # faults after which half of a weight file has come
 MAIN = hashlib.sha1(b"main").hexdigest()  # the commit of repositories that the project does not pin
 
 
@@ -74,8 +77,12 @@ class _Handler(BaseHTTPRequestHandler):
         path = unquote(urlsplit(self.path).path)
         self.hub.requests.append(f"{self.command} {path} {self.headers.get('Range', '')}".strip())
         fault = self.hub.fault
+        if fault.startswith("cdn "):  # only where the weights come from
+            fault = fault.removeprefix("cdn ") if path.startswith("/cdn/") else ""
         if fault == "silent":
             time.sleep(30)
+        elif fault == "portal":  # of a network that wants a log-in first, and answers in everyone's place
+            return self._send(200, b"<html>Welcome! Please log in.</html>", {"Content-Type": "text/html"})
         elif fault in ("401", "403", "404", "503"):
             code = {"401": "", "403": "", "404": "RepoNotFound", "503": ""}[fault]
             return self._send(int(fault), b"{}", {"X-Error-Code": code} if code else {})
@@ -92,6 +99,9 @@ class _Handler(BaseHTTPRequestHandler):
         commit = self.hub.commit(repo)
         if parts[0] == "api":
             rest = parts[4:]
+            if rest[:1] == ["xet-read-token"]:
+                dead = {"X-Xet-Cas-Url": "http://127.0.0.1:9", "X-Xet-Access-Token": "none"}
+                return self._send(200, b"{}", {**dead, "X-Xet-Token-Expiration": str(int(time.time()) + 3600)})
             if rest[:1] in (["revision"], ["tree"]) and rest[1] not in (commit, "main"):
                 return self._send(404, b"{}", {"X-Error-Code": "RevisionNotFound"})
             answer = self._tree(repo) if rest[:1] == ["tree"] else self._info(repo, commit)
@@ -119,6 +129,9 @@ class _Handler(BaseHTTPRequestHandler):
         if path.suffix not in LARGE:
             return self._content(path, {"X-Repo-Commit": commit})
         linked = {"X-Linked-ETag": f'"{_sha256(path)}"', "X-Linked-Size": str(path.stat().st_size)}
+        if self.hub.fault == "xet":  # a second way to the weights is offered, and leads nowhere
+            linked |= {"X-Xet-Hash": _sha256(path)}
+            linked |= {"X-Xet-Refresh-Route": f"{self.hub.url}/api/models/{repo}/xet-read-token/{commit}"}
         location = f"http://localhost:{self.hub.server.server_port}/cdn/{repo}/{name}"  # like a CDN: another host
         self._send(302, b"", {"X-Repo-Commit": commit, "Location": location, **linked})
 
@@ -133,7 +146,7 @@ class _Handler(BaseHTTPRequestHandler):
         if start:
             headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
         sent = data[start:]
-        cut = large and self.command == "GET" and fault in ("truncated", "dropped once", "stalled") and len(sent) > 1
+        cut = large and self.command == "GET" and fault in CUT and len(sent) > 1
         if fault == "dropped once" and cut:
             self.hub.fault = ""
         if cut:  # half of it; the rest never comes, however often it is asked for, unless it was dropped once
@@ -141,8 +154,10 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(206 if start else 200, sent, headers, length=len(data) - start)
         if cut and fault == "stalled":
             time.sleep(30)
-        if cut:
-            self.close_connection = True
+        if cut and fault == "reset":  # closed without a good-bye
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.connection.close()
+        self.close_connection = self.close_connection or cut
 
     def _send(self, status: int, body: bytes, headers: dict[str, str], length: int | None = None) -> None:
         self.send_response(status)

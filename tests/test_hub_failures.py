@@ -68,6 +68,7 @@ def sentence(answer: dict) -> str:
         ("gated", "cvssp/audioldm-s-full-v2 is gated: accept its terms on https://huggingface.co/cvssp/audioldm-s-"),
         ("503", f"The Hugging Face Hub is out of order (HTTP 503): try again in some minutes, {OFFLINE}"),
         ("silent", f"The Hugging Face Hub did not answer in time for cvssp/audioldm-s-full-v2: try again, {OFFLINE}"),
+        ("portal", f"Another server answers in place of the Hub: log in to this network, {OFFLINE}"),
         ("revision", "cvssp/audioldm-s-full-v2 no longer has the files that this project pins: update the project."),
     ],
 )
@@ -77,6 +78,32 @@ def test_refusals(fault, words, hub, client):
     assert sentence(answer).startswith(words)
     assert answer["seconds"] < 10
     assert answer["out"] == ""  # no word of a download that did not begin
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ("cdn 403", "The Hugging Face Hub refuses cvssp/audioldm-s-full-v2 (HTTP 403)"),
+        ("cdn 503", "The Hugging Face Hub is out of order (HTTP 503)"),
+        ("reset", "The download of cvssp/audioldm-s-full-v2 broke off: load it again"),
+    ],
+)
+def test_what_fails_in_the_middle_of_a_download(fault, words, hub, client):
+    hub.fault = fault
+    answer = client.run(LOAD)
+    assert sentence(answer).startswith(words)
+    assert "audioldm-s-full-v2: downloading 10 MB" in answer["out"] and "Fetching" in answer["out"]  # the bar
+    hub.fault = ""
+    assert client.run(LOAD)["error"] == ""
+
+
+def test_a_blocked_xet_holds_nobody_up(hub, client):
+    """The Hub offers a second way to its weights, with servers of its own, which many a school's network blocks."""
+    hub.fault = "xet"
+    answer = client.run(LOAD)
+    assert answer["error"] == "" and answer["seconds"] < 30
+    assert len(hub.downloaded()) == 4
+    assert not any("xet-read-token" in request for request in hub.requests)
 
 
 def test_401_names_the_login(hub, client):
@@ -105,9 +132,10 @@ def test_pickles_are_refused_before_they_are_downloaded(hub, client):
 
 
 def test_no_network(hub, client, tmp_path):
-    """Nothing listens there: refused at once; an address without a name: not found."""
-    for url in ("http://127.0.0.1:9", "http://no-such-host.invalid"):
-        other = Client(url, tmp_path / "home")
+    """Nothing listens there: refused at once; an address without a name: not found; a proxy that is gone."""
+    proxy = {"HTTP_PROXY": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9", "NO_PROXY": "", "no_proxy": ""}
+    for url, environment in (("http://127.0.0.1:9", {}), ("http://no-such-host.invalid", {}), (hub.url, proxy)):
+        other = Client(url, tmp_path / "home", **environment)
         answer = other.run("from utils.loading import load_pipeline\n" + LOAD)
         other.close()
         assert sentence(answer) == f"The Hugging Face Hub cannot be reached: check the network, {OFFLINE}"
@@ -182,6 +210,14 @@ def test_a_disk_that_is_really_full(hub, tmp_path):
     finally:
         subprocess.run(["umount", str(disk)], check=True)
     assert sentence(answer).startswith("The disk is full: make room for cvssp/audioldm-s-full-v2")
+
+
+def test_a_cache_that_cannot_be_written(hub, tmp_path):
+    (tmp_path / "file").touch()
+    other = Client(hub.url, tmp_path / "file" / "home")
+    answer = other.run("from utils.loading import load_pipeline\n" + LOAD)
+    other.close()
+    assert sentence(answer).startswith("cvssp/audioldm-s-full-v2 cannot be kept on this disk: let HF_HOME name")
 
 
 def test_an_interrupted_learner_can_go_on(hub, client):

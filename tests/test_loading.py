@@ -246,7 +246,7 @@ def test_a_model_that_does_not_fit_into_the_gpu_says_what_to_do(repository, monk
     monkeypatch.setattr(AudioLDMPipeline, "to", full)
     with pytest.raises(LoadingError, match="small does not fit into the memory of cuda: pass offload=True") as caught:
         load_pipeline(repository, dtype="float32")
-    assert isinstance(caught.value.__cause__, torch.cuda.OutOfMemoryError)
+    assert isinstance(caught.value.__context__, torch.cuda.OutOfMemoryError)
 
 
 # ---- names
@@ -399,6 +399,15 @@ def test_a_notebook_shows_the_sentence_alone(tmp_path, monkeypatch, capsys):
     shell.run_cell("from utils.loading import load_pipeline\nload_pipeline('mini-s', device='cpu')")
     shown = capsys.readouterr().out.strip()
     assert shown.startswith("LoadingError: ") and "\n" not in shown and "it lacks model_index.json" in shown
+
+
+def test_a_script_shows_no_library_either(copy):
+    (copy / "unet" / "config.json").write_text("{")
+    code = f"from utils import load_pipeline; load_pipeline({str(copy)!r}, device='cpu')"
+    root = Path(loading.__file__).parent.parent
+    shown = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True).stderr
+    assert shown.strip().splitlines()[-1].startswith("utils.hub.LoadingError: copy cannot be read from")
+    assert "site-packages" not in shown and "JSONDecodeError" not in shown
 
 
 def test_importing_the_module_costs_nothing():

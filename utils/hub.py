@@ -23,7 +23,7 @@ ANSWER_SECONDS = 10  # how long the Hub may take to answer
 class LoadingError(OSError):
     """A checkpoint could not be had; the message is one sentence that says why and what to do.
 
-    A notebook shows that sentence alone; the libraries' own errors are in `__cause__`. Explained in lesson 01.
+    It alone is shown; what the libraries raised is in `__context__`. Explained in lesson 01.
     """
 
     def _render_traceback_(self) -> list[str]:  # IPython asks for it
@@ -76,10 +76,11 @@ def release(version: str) -> tuple[int, ...]:
 
 def download(hub_id: str, revision: str | None, label: str) -> Path:
     """The folder of a checkpoint in the Hub's cache, downloaded and checked where it is not there yet."""
-    from huggingface_hub import snapshot_download
+    from huggingface_hub import constants, snapshot_download
 
     if cached := cached_folder(hub_id, revision):
         return cached
+    constants.HF_HUB_DISABLE_XET = True  # where Xet is blocked it tries for minutes; HTTP says in seconds what is wrong
     try:
         info = look(hub_id, revision, ANSWER_SECONDS)
         files = {file.rfilename: file for file in info.siblings}
@@ -101,7 +102,7 @@ def download(hub_id: str, revision: str | None, label: str) -> Path:
     except LoadingError:
         raise
     except Exception as error:
-        raise LoadingError(_why_no_download(error, hub_id)) from error
+        raise LoadingError(_why_no_download(error, hub_id)) from None
     return folder
 
 
@@ -142,8 +143,7 @@ def _why_no_download(error: BaseException | None, hub_id: str) -> str:
     first, status = error, 0
     while error:
         signs |= {cls.__name__ for cls in type(error).__mro__} | {errno.errorcode.get(getattr(error, "errno", 0), "")}
-        signs |= {"Timeout"} if "Timeout" in type(error).__name__ else set()
-        signs |= {"Consistency"} if "Consistency check" in str(error) else set()
+        signs |= {sign for sign in ("Timeout", "Consistency check") if sign in f"{type(error).__name__}: {error}"}
         status = status or getattr(getattr(error, "response", None), "status_code", 0)
         error = error.__cause__ or error.__context__
     near = [] if hub_id in BY_HUB_ID else difflib.get_close_matches(hub_id, BY_HUB_ID, n=2)
@@ -152,16 +152,24 @@ def _why_no_download(error: BaseException | None, hub_id: str) -> str:
     login = "log in with `hf auth login`"
     reasons = (
         ({"ENOSPC", "EDQUOT", "EFBIG"}, f"The disk is full: make room for {hub_id}, or let HF_HOME name another disk."),
+        (
+            {"EACCES", "EEXIST", "ENOTDIR", "EPERM", "EROFS"},
+            f"{hub_id} cannot be kept on this disk: let HF_HOME name a folder that can be written.",
+        ),
         ({"GatedRepoError"}, f"{hub_id} is gated: accept its terms on https://huggingface.co/{hub_id} and {login}."),
         ({"RevisionNotFoundError"}, f"{hub_id} no longer has the files that this project pins: update the project."),
         ({"RepositoryNotFoundError"}, f"The Hugging Face Hub has no {hub_id}, or it is private: then {login}{hint}"),
         ({"OfflineModeIsEnabled"}, f"{hub_id} is not on this machine, and HF_HUB_OFFLINE is set: unset it, {offline}."),
         ({"Timeout"}, f"The Hugging Face Hub did not answer in time for {hub_id}: try again, {offline}."),
+        ({"JSONDecodeError"}, f"Another server answers in place of the Hub: log in to this network, {offline}."),
         (
-            {"Consistency", "RemoteProtocolError", "ChunkedEncodingError"},
+            {"Consistency check", "RemoteProtocolError", "ChunkedEncodingError", "ReadError", "ConnectionResetError"},
             f"The download of {hub_id} broke off: load it again, the files that have arrived are kept.",
         ),
-        ({"ConnectError", "ConnectionError"}, f"The Hugging Face Hub cannot be reached: check the network, {offline}."),
+        (
+            {"ConnectError", "ConnectionError", "ProxyError"},
+            f"The Hugging Face Hub cannot be reached: check the network, {offline}.",
+        ),
     )
     for kinds, sentence in reasons:
         if kinds & signs:

@@ -202,7 +202,7 @@ def _reading(folder: Path, label: str) -> Iterator[None]:
     except LoadingError:
         raise
     except Exception as error:
-        raise LoadingError(f"{label} cannot be read from {folder}: {first_line(error)}") from error
+        raise LoadingError(f"{label} cannot be read from {folder}: {first_line(error)}") from None
 
 
 def _prove_tokenizer(pipe: AudioLDMPipeline, folder: Path, label: str) -> None:
@@ -251,13 +251,13 @@ def _place(pipe: AudioLDMPipeline, label: str, device: str, offload: bool) -> No
             pipe.enable_model_cpu_offload(device=device)
         else:
             pipe.to(device)
-    except torch.cuda.OutOfMemoryError as error:
+    except torch.cuda.OutOfMemoryError:
         pipe.to("cpu")
         torch.cuda.empty_cache()
         raise LoadingError(
             f"{label} does not fit into the memory of {device}: pass offload=True, take a smaller checkpoint, "
             "or end what else uses the GPU."
-        ) from error
+        ) from None
 
 
 @contextmanager
