@@ -1,7 +1,7 @@
 """Numbers for what the ear hears: level, noise, timbre, rhythm, fit to the prompt, and how sure we can be of them.
 
 A measure is a function of one `Clip`; anything with a `waveform` of shape (samples,) and a `sample_rate` will do.
-Levels are dBFS: 0 dB is an rms of 1.0, so a full-scale sine reads -3 dB. Explained in lessons 02 and 03.
+Levels are dBFS: 0 dB is an rms of 1.0, so a full-scale sine reads -3 dB. Explained in lessons 01 to 03.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 N_FFT = 1024  # samples; 64 ms at 16 kHz
 FLOOR_DB = -120.0  # what digital silence reads
+SILENCE_DB = -60.0
 QUIET = 0.1  # the quietest tenth of the frames stands for the background
 DB_PER_NEPER = 20 / math.log(10)  # from a natural logarithm of magnitude to decibels
 REAL_CLAP = "laion/clap-htsat-unfused"
@@ -114,7 +115,7 @@ def onset_rate(clip: Clip) -> float:
 def tempo_bpm(clip: Clip) -> float:
     """The most likely tempo in beats per minute, about 30 to 300, expected near 120; it means little without a beat.
 
-    Source: autocorrelation of the spectral flux, `librosa.feature.tempo`. Explained in lesson 02.
+    Source: autocorrelation of the spectral flux, `librosa.feature.tempo`. Explained in lesson 01.
     """
     from librosa.feature import tempo
 
@@ -129,9 +130,9 @@ def clipped_share(clip: Clip) -> float:
     return float(np.mean(np.abs(_waveform(clip)) >= 1.0))
 
 
-def is_silent(clip: Clip, threshold_db: float = -60.0) -> bool:
-    """Whether the whole clip is quieter than `threshold_db` (dBFS). Source: `loudness_db`. Explained in lesson 02."""
-    return loudness_db(clip) < threshold_db
+def is_silent(clip: Clip) -> bool:
+    """Whether the whole clip is quieter than -60 dBFS. Source: `loudness_db`. Explained in lesson 03."""
+    return loudness_db(clip) < SILENCE_DB
 
 
 def log_mel_distance(clip: Clip, reference: Clip) -> float:
@@ -149,13 +150,13 @@ def log_mel_distance(clip: Clip, reference: Clip) -> float:
     return float(np.sqrt(np.mean(difference.astype(np.float64) ** 2)) * DB_PER_NEPER)
 
 
-def knee(x: Sequence[float], y: Sequence[float | Interval], share: float = 0.9) -> float:
-    """Where more hardly pays: the first x at which y has made `share` (0 to 1) of its way from the first to the best.
+def knee(x: Sequence[float], y: Sequence[float | Interval]) -> float:
+    """Where more hardly pays: the first x at which y has made nine tenths of its way from the first to the best.
 
     `x` rises; `y` are numbers or `Interval`s, and more is better. Source: this definition. Explained in lesson 03.
     """
     values = [v.mean if isinstance(v, Interval) else v for v in y]
-    goal = values[0] + share * (max(values) - values[0])
+    goal = values[0] + 0.9 * (max(values) - values[0])
     return next(a for a, b in zip(x, values, strict=True) if b >= goal)
 
 
@@ -296,7 +297,7 @@ def _for_clap(clip: Clip, extractor) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean and where it may lie: `mean`, `low` and `high` in `unit`, from `n` values. Explained in lesson 02.
+    """A mean and its 95% interval: `mean`, `low` and `high` in `unit`, from `n` values. Explained in lesson 02.
 
     Prints as '-9.1 dB (95% interval -10.2 to -8.0, n = 24)', with as many digits as the interval is worth.
     """
@@ -306,7 +307,6 @@ class Interval:
     high: float
     n: int
     unit: str = ""
-    confidence: float = 0.95
 
     @property
     def excludes_zero(self) -> bool:
@@ -318,27 +318,18 @@ class Interval:
         digits = max(0, 1 - math.floor(math.log10(width))) if width > 0 else 2
         mean, low, high = (f"{value:.{digits}f}" for value in (self.mean, self.low, self.high))
         unit = f" {self.unit}" if self.unit else ""
-        return f"{mean}{unit} ({self.confidence:.0%} interval {low} to {high}, n = {self.n})"
+        return f"{mean}{unit} (95% interval {low} to {high}, n = {self.n})"
 
     __repr__ = __str__
 
 
-def bootstrap_interval(
-    values: Sequence[float],
-    before: Sequence[float] | None = None,
-    *,
-    unit: str = "",
-    confidence: float = 0.95,
-    seed: int = 0,
-) -> Interval:
-    """The mean of `values`, or of the paired differences `values - before`, with its bootstrap interval.
+def bootstrap_interval(values: Sequence[float], before: Sequence[float] | None = None, *, unit: str = "") -> Interval:
+    """The mean of `values`, or of the paired differences `values - before`, with its 95% bootstrap interval.
 
     Pairs are clips that differ in one thing only (same prompt, same seed). Resampled 9999 times, bias-corrected (BCa),
     and seeded: the same values give the same interval.
 
-    Args:
-        values: at least 2 finite numbers; `before`: as many, in the same order. unit: as it is to be printed, "dB".
-        confidence: 0 to 1, exclusive.
+    `values`: at least 2 finite numbers; `before`: as many, in the same order. `unit`: as it is to be printed, "dB".
 
     Source: Efron 1987, `scipy.stats.bootstrap`. Explained in lesson 02.
     """
@@ -354,16 +345,14 @@ def bootstrap_interval(
         sample = sample - before
     if sample.ndim != 1 or len(sample) < 2 or not np.isfinite(sample).all():
         raise ValueError(f"An interval needs at least 2 finite numbers, not {reprlib.repr(sample.tolist())}.")
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence must lie between 0 and 1, for example 0.95, not {confidence}.")
     mean = float(sample.mean())
     if np.ptp(sample) == 0:  # nothing to resample
-        return Interval(mean, mean, mean, len(sample), unit, confidence)
+        return Interval(mean, mean, mean, len(sample), unit)
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # scipy's only sign that BCa does not work on these values
-        settings = dict(n_resamples=9999, confidence_level=confidence, random_state=np.random.default_rng(seed))
+        settings = dict(n_resamples=9999, random_state=np.random.default_rng(0))
         try:
             low, high = bootstrap((sample,), np.mean, method="BCa", **settings).confidence_interval
         except Warning:
             low, high = bootstrap((sample,), np.mean, method="percentile", **settings).confidence_interval
-    return Interval(mean, float(low), float(high), len(sample), unit, confidence)
+    return Interval(mean, float(low), float(high), len(sample), unit)
