@@ -289,7 +289,7 @@ def make_repository(
             upsample_kernel_sizes=[16, 16, 8, 4, 4], normalize_before=False,
         )
     )  # fmt: skip
-    _make_audible(vocoder)
+    _at_working_levels(unet, vocoder)
     scheduler = DDIMScheduler(
         beta_start=0.0015, beta_end=0.0195, beta_schedule="scaled_linear", clip_sample=False,
         set_alpha_to_one=False, steps_offset=1,
@@ -307,8 +307,8 @@ def make_repository(
     return folder
 
 
-def _make_audible(vocoder) -> None:
-    """transformers begins with weights of 0.01, from which comes silence; here as torch begins, at a fixed level."""
+def _at_working_levels(unet, vocoder) -> None:
+    """Fresh weights put out next to nothing; here the UNet's noise has a deviation of 1, and the sound one of 0.2."""
     import torch
 
     for part in vocoder.modules():
@@ -319,6 +319,9 @@ def _make_audible(vocoder) -> None:
     with torch.no_grad():
         vocoder(torch.randn(100, 64))
         vocoder.conv_post.weight *= 0.2 / levels[0]
+        text = torch.nn.functional.normalize(torch.randn(1, unet.config.projection_class_embeddings_input_dim))
+        noise = unet(torch.randn(1, 8, 16, 16), 500, encoder_hidden_states=None, class_labels=text).sample
+        unet.conv_out.weight /= noise.std()
     handle.remove()
 
 

@@ -12,13 +12,14 @@ import time
 from pathlib import Path
 
 import diffusers
+import numpy as np
 import pytest
 import torch
 import transformers
 from safetensors.torch import load_file
 
 from tests.hub import Client, Hub, change_json, make_repository
-from utils import loading
+from utils import generate, loading
 from utils.checkpoints import BY_HUB_ID, CHECKPOINTS
 from utils.hub import MODELS, release
 from utils.loading import LoadingError, checkpoint_name, load_pipeline
@@ -194,7 +195,8 @@ def test_every_part_has_the_dtype_that_was_asked_for(dtype, repository):
     [
         ({"dtype": "float16"}, "float16.*CPU.*float32"),
         ({"dtype": "float64"}, "float64.*not one of float32, float16, bfloat16"),
-        ({"device": "tpu"}, "tpu.*is not there"),
+        ({"device": "tpu"}, "tpu.*is not there.*cpu"),
+        ({"device": "cuda:99"}, "cuda:99.*is not there.*cpu"),
         ({"original_attention_heads": True}, "dim 128, 192 or 256.*dim 16"),
     ],
 )
@@ -207,7 +209,32 @@ def test_bad_options_are_refused_in_one_sentence(options, words, repository):
 def test_memory_options(repository):
     pipe = load_pipeline(repository, device="cpu", offload=True, vae_slicing=True)
     assert pipe.vae.use_slicing and pipe.device.type == "cpu"
-    assert not load_pipeline(repository, device="cpu").vae.use_slicing
+    plain = load_pipeline(repository, device="cpu")
+    assert not plain.vae.use_slicing
+    one, other = (generate(p, ["rain"] * 2, num_inference_steps=1, audio_length_in_s=0.64) for p in (plain, pipe))
+    assert np.allclose(one[1].waveform, other[1].waveform, atol=1e-5)
+
+
+def test_generation_goes_through_the_hooks_of_offload(repository):
+    """Without a GPU they move nothing, but they are called as on one, and clips and encodings are the same."""
+    settings = {"num_inference_steps": 2, "audio_length_in_s": 0.64}
+    plain = generate(load_pipeline(repository, device="cpu"), "rain", **settings)
+    pipe = load_pipeline(repository, device="cpu")
+    pipe.enable_model_cpu_offload(device="cpu")
+    assert pipe.unet._hf_hook and pipe._all_hooks
+    for _ in range(2):  # afterwards the hooks are as before
+        assert np.array_equal(generate(pipe, "rain", **settings).waveform, plain.waveform)
+
+
+def test_a_prompt_over_512_tokens_says_what_is_cut(repository):
+    """512 is the limit of the real text encoder; these files have the Hub's format."""
+    pipe = load_pipeline(repository, device="cpu")
+    prompt = "techno music and " * 200 + "a siren"
+    with pytest.warns(UserWarning, match=r"has \d+ tokens, the text encoder takes 512: it does not see '") as caught:
+        generate(pipe, prompt, num_inference_steps=1, audio_length_in_s=0.64)
+    assert len(caught) == 1
+    with pytest.raises(ValueError, match=r"audio_length_in_s must be from 0.04 to 60 s, not 0.03 s"):
+        generate(pipe, "rain", audio_length_in_s=0.03)
 
 
 @pytest.mark.gpu

@@ -147,10 +147,11 @@ def _find(asked: str) -> tuple[str, Path]:
 def _device(device: str | None) -> str:
     import torch
 
-    kinds = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    here = [kind for kind, is_here in kinds.items() if is_here]
-    device = str(device or here[0])
-    if device.split(":")[0] not in here:
+    here = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+    here += ["mps", "cpu"] if torch.backends.mps.is_available() else ["cpu"]
+    best = here[0].split(":")[0]
+    device = str(device or best)
+    if device not in (best, *here):
         raise ValueError(f"device={device!r} is not there: this machine has {', '.join(here)}.")
     return device
 
