@@ -188,6 +188,10 @@ def test_every_part_has_the_dtype_that_was_asked_for(dtype, repository):
     pipe = load_pipeline(repository, device="cpu", dtype=dtype)
     asked = getattr(torch, str(dtype).removeprefix("torch."))
     assert {getattr(pipe, part).dtype for part in MODELS} == {asked}
+    layouts = {
+        part.conv_in.weight.is_contiguous(memory_format=torch.channels_last) for part in (pipe.unet, pipe.vae.decoder)
+    }
+    assert layouts == {asked == torch.bfloat16}
 
 
 @pytest.mark.parametrize(

@@ -247,6 +247,9 @@ def _read_tokenizer(folder: Path) -> tuple[dict[str, int], list[str]]:
 def _place(pipe: AudioLDMPipeline, label: str, device: str, offload: bool) -> None:
     import torch
 
+    if device == "cpu" and pipe.unet.dtype == torch.bfloat16:
+        for part in (pipe.unet, pipe.vae):
+            part.to(memory_format=torch.channels_last)  # the layout in which such convolutions are fastest
     try:
         if offload and device != "cpu":
             pipe.enable_model_cpu_offload(device=device)
