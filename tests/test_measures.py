@@ -245,7 +245,7 @@ def test_a_clap_that_is_not_there_is_named(tmp_path):
 
 def test_interval_prints_as_many_digits_as_it_is_worth():
     assert str(measures.Interval(-9.1234, -10.23, -8.04, 24, "dB")) == "-9.1 dB (95% interval -10.2 to -8.0, n = 24)"
-    assert repr(measures.Interval(0.3012, 0.2978, 0.3065, 24)) == "0.3012 (95% interval 0.2978 to 0.3065, n = 24)"
+    assert repr(measures.Interval(0.3012, 0.2978, 0.3065, 24)) == "0.301 (95% interval 0.298 to 0.306, n = 24)"
     assert str(measures.Interval(1234, 1100, 1300, 5, "Hz")) == "1234 Hz (95% interval 1100 to 1300, n = 5)"
     assert measures.Interval(-9, -10, -8, 24).excludes_zero
     assert measures.Interval(9, 8, 10, 24).excludes_zero

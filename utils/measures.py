@@ -299,7 +299,8 @@ def _for_clap(clip: Clip, extractor) -> np.ndarray:
 class Interval:
     """A mean and its 95% interval: `mean`, `low` and `high` in `unit`, from `n` values. Explained in lesson 02.
 
-    Prints as '-9.1 dB (95% interval -10.2 to -8.0, n = 24)', with as many digits as the interval is worth.
+    Prints as '-9.1 dB (95% interval -10.2 to -8.0, n = 24)', with as many digits as the interval is worth, and three
+    decimals at most: beyond these, processors differ.
     """
 
     mean: float
@@ -315,7 +316,7 @@ class Interval:
 
     def __str__(self) -> str:
         width = self.high - self.low
-        digits = max(0, 1 - math.floor(math.log10(width))) if width > 0 else 2
+        digits = min(3, max(0, 1 - math.floor(math.log10(width)))) if width > 0 else 2
         mean, low, high = (f"{value:.{digits}f}" for value in (self.mean, self.low, self.high))
         unit = f" {self.unit}" if self.unit else ""
         return f"{mean}{unit} (95% interval {low} to {high}, n = {self.n})"
