@@ -29,6 +29,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from functools import partial
 from importlib.metadata import version
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -215,7 +216,7 @@ def variants(pipe, compiled: bool = False, batches: Sequence[int] = ()) -> list[
             Variant("... and DPM-Solver++, 5 steps", solver(half), fewer),
         ]
     if compiled:
-        ways.append(Variant("torch.compile(unet)", changed(pipe, unet=torch.compile(pipe.unet)), ours))
+        ways.append(Variant("torch.compile(unet)", changed(pipe, unet=torch.compile(copy.deepcopy(pipe.unet))), ours))
     return ways
 
 
@@ -281,29 +282,33 @@ def real_size() -> Iterator[Path]:
 
 
 def bench_sweep(pipe, rounds: int, clock: Callable[[], float]) -> None:
-    """Twelve clips by `sweep` and by the naive loop, which encodes twice a clip and makes one after the other."""
+    """Twelve clips by the naive loop, which encodes twice a clip and makes one after the other, and by `sweep`."""
     from utils import sweep
 
     prompts = ["a dog barking", "rain", "a siren", PROMPT]
-    times: dict[str, list[float]] = {"loop": [], "sweep": []}
-    for _ in range(rounds + 1):
-        start = clock()
-        for prompt in prompts:
-            for seed in range(3):
-                snippet(pipe, prompt, seed)
-        middle = clock()
+    grid = {name: [value] for name, value in CARD.items()} | {"seeds": range(3), "progress": False}
+
+    def loop() -> None:
+        for prompt, seed in product(prompts, range(3)):
+            snippet(pipe, prompt, seed)
+
+    def swept(batch_size: int) -> None:
         generation._encodings.clear()
         with tempfile.TemporaryDirectory() as folder:
-            settings = {name: [value] for name, value in CARD.items()}
-            sweep(pipe, prompts, **settings, seeds=range(3), folder=folder, progress=False)
-        times["sweep"].append(clock() - middle)
-        times["loop"].append(middle - start)
-    loop, swept = (values[1:] for values in (times["loop"], times["sweep"]))  # the first round warms up
-    ratios = [b / a for a, b in zip(loop, swept, strict=True)]
-    print(
-        f"Naive loop {statistics.median(loop):.2f} s, sweep {statistics.median(swept):.2f} s, "
-        f"ratio {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})."
-    )
+            sweep(pipe, prompts, **grid, folder=folder, batch_size=batch_size)
+
+    ways = {"naive loop": loop} | {f"sweep, batch_size={size}": partial(swept, size) for size in (1, 4, 12)}
+    times: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(rounds + 1):  # the first round warms up
+        for name, way in ways.items():
+            start = clock()
+            way()
+            times[name].append(clock() - start)
+    print("| twelve clips | s | of the loop's (range) |\n| --- | ---: | ---: |")
+    for name, taken in times.items():
+        ratios = [own / other for own, other in zip(taken[1:], times["naive loop"][1:], strict=True)]
+        spread = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+        print(f"| {name} | {statistics.median(taken[1:]):.2f} | {spread} |")
 
 
 def bench_encoding(pipe) -> None:
