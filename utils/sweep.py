@@ -310,8 +310,8 @@ def _free() -> None:
 def _files_of(name: str) -> str:
     """A hash of what decides which pipeline a name loads: its files, our code, the libraries, whether there is CUDA."""
     label, folder, _ = locate(name)
-    files = [path for path in (*folder.rglob("*"), *Path(__file__).parent.glob("*.py")) if path.is_file()]
-    stats = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in sorted(files)]
+    files = sorted([*folder.glob("*.json"), *folder.glob("*/*"), *Path(__file__).parent.glob("*.py")])
+    stats = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
     libraries = diffusers.__version__, transformers.__version__, torch.cuda.is_available()
     return hashlib.sha256(json.dumps([label, libraries, stats]).encode()).hexdigest()
 
