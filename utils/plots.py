@@ -26,7 +26,6 @@ from .player import COLOURS, DB_RANGE
 
 if TYPE_CHECKING:
     import torch
-    from diffusers import AudioLDMPipeline
     from matplotlib.axes import Axes
 
 WIDTH = 8.6  # inches; at 100 dots an inch as wide as a notebook's output
@@ -163,22 +162,11 @@ def grid(
     return Picture(figure, _describe(sounds, row_labels, column_labels, title, alt))
 
 
-def film_strip(
-    pipe: AudioLDMPipeline, latents: Sequence[torch.Tensor], labels: Sequence[str], alt: str = ""
-) -> Picture:
-    """What the VAE makes of latents caught by the pipeline's callback: the sound as it comes out of the noise.
-
-    Each of `latents` has the shape (1, channels, frames, bands); as many `labels`. Explained in lesson 03.
-    """
-    return strip(_decoded(pipe, latents), labels, "Latents, decoded", alt)
-
-
-def film(pipe: AudioLDMPipeline, latents: Sequence[torch.Tensor], labels: Sequence[str], alt: str = "") -> Film:
-    """The same as a film, a frame for each of `latents`; see `film_strip`. Explained in lesson 03."""
+def film(mels: Sequence[np.ndarray], labels: Sequence[str], alt: str = "") -> Film:
+    """A frame for each log-mel-spectrogram, (frames, 64) as in `grid`, under its label. Explained in lesson 03."""
     from PIL import Image
 
-    mels, frames = _decoded(pipe, latents), []
-    picture = strip(mels[:1], labels[:1])
+    picture, frames = strip(mels[:1], labels[:1]), []
     panel = picture.figure.axes[0]
     with matplotlib.rc_context(STYLE):
         for mel, label in zip(mels, labels, strict=True):
@@ -189,14 +177,7 @@ def film(pipe: AudioLDMPipeline, latents: Sequence[torch.Tensor], labels: Sequen
             frames.append(Image.open(png).convert("RGB"))
     webp, pauses = io.BytesIO(), [150] * (len(frames) - 1) + [2000]  # milliseconds
     frames[0].save(webp, "WEBP", save_all=True, append_images=frames[1:], duration=pauses, loop=0, quality=60)
-    return Film(picture.figure, f"Film of latents, decoded: {len(frames)} frames. {alt}".strip(), webp.getvalue())
-
-
-def _decoded(pipe: AudioLDMPipeline, latents: Sequence[torch.Tensor]) -> list[np.ndarray]:
-    import torch
-
-    with torch.inference_mode():
-        return [pipe.decode_latents(frame)[0, 0].float().cpu().numpy() for frame in latents]
+    return Film(picture.figure, f"Film of {len(frames)} spectrograms. {alt}".strip(), webp.getvalue())
 
 
 def stages(tensors: Mapping[str, torch.Tensor | np.ndarray], parts: Sequence[str], alt: str = "") -> Picture:
