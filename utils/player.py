@@ -31,7 +31,7 @@ STYLE = """<style>
 .aldm figcaption{overflow-wrap:anywhere;align-self:end}
 .aldm small{opacity:.75;font-size:12px}
 .aldm-plot{position:relative;margin:6px 12px 34px 46px;height:128px}
-.aldm-plot img{display:block;margin:0;height:100%;max-width:none}
+.aldm-plot img{display:block;margin:0;height:100%!important;max-width:none!important}
 .aldm-plot br{display:none}
 .aldm-plot b{position:absolute;font:11px/1 system-ui,sans-serif;opacity:.85;white-space:nowrap}
 .aldm-plot .t{top:100%;padding-top:7px;transform:translateX(-50%)}
@@ -51,7 +51,11 @@ STYLE = """<style>
 SCRIPT = """<script>(() => {
 for (const root of document.querySelectorAll('.aldm:not([data-live])')) {
   root.dataset.live = '';
-  root.style.colorScheme = getComputedStyle(root).color.match(/\\d+/)[0] > 127 ? 'dark' : 'light';
+  const theme = () => {
+    root.style.colorScheme = getComputedStyle(root).color.match(/\\d+/)[0] > 127 ? 'dark' : 'light';
+  };
+  theme();
+  root.addEventListener('pointerenter', theme);
   for (const figure of root.querySelectorAll('figure')) {
     const audio = figure.querySelector('audio'), bar = figure.querySelector('.aldm-seek');
     const cursor = bar.querySelector('i'), axis = +bar.dataset.axis, end = +bar.dataset.end;

@@ -189,7 +189,8 @@ class Studio:
     @property
     def settings(self) -> dict:
         """What the panel says, by parameter name; an empty negative prompt is None."""
-        settings = {name: control.value for name, control in self.controls.items()}
+        values = {name: control.value for name, control in self.controls.items()}
+        settings = {name: round(v, 2) if isinstance(v, float) else v for name, v in values.items()}  # sliders add 1e-15
         return {**settings, "negative_prompt": settings["negative_prompt"].strip() or None}
 
     def set(self, **settings) -> None:
@@ -249,7 +250,7 @@ class Studio:
         return {
             WIDGET_VIEW: {"version_major": 2, "version_minor": 0, "model_id": self.view.model_id},
             "text/plain": f"Studio: {', '.join(f'{name}={value}' for name, value in said)}",
-            "text/html": f"<p>The studio's widgets need a running kernel. They say:</p><table>{rows}</table>",
+            "text/html": f"<p>The studio's widgets need a running kernel: run this cell. They say:</p><table>{rows}</table>",
         }
 
     # ---- jobs, done one after the other in the studio's thread
@@ -354,8 +355,8 @@ class Studio:
             control.layout = widgets.Layout(width="auto", min_width="0", flex=ROW if "prompt" in name else COLUMN)
             control.observe(lambda change: self._show_expected(), "value")
         self.controls["checkpoint"].observe(self._on_checkpoint, "value")
-        self._go = widgets.Button(description="Generate", button_style="primary")
-        self._stop = widgets.Button(description="Cancel", disabled=True)
+        self._go = widgets.Button(description="Generate", button_style="primary", layout={"width": "110px"})
+        self._stop = widgets.Button(description="Cancel", disabled=True, layout={"width": "110px"})
         dice = widgets.Button(description="🎲", tooltip="another seed", layout={"flex": "0 0 44px"})
         self._go.on_click(lambda button: self.start())
         self._stop.on_click(lambda button: self.cancel())

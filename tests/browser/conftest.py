@@ -1,4 +1,4 @@
-"""A real JupyterLab on loopback and a real Chromium, for what only a browser can show.
+"""Real servers on loopback and a real Chromium, for what only a browser can show.
 
 Skipped, by name, where Chromium or Playwright is missing (tools/browser.sh installs the first, requirements-dev.txt the
 second). Screenshots land in outputs/screenshots.
@@ -18,6 +18,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import nbformat
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,6 +39,14 @@ LAB_SETTINGS = {
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
     "apputils-extension/themes": {"theme": "JupyterLab Light"},
 }
+NASTY = "<img src=x onerror='window.hacked=1'><script>window.hacked=1</script> \"a dog\" $\\alpha$ 😀 كلب ינבח"
+OWN_CELLS = [  # behind the lesson's, for what need not wait for the whole lesson
+    f"import numpy as np\n\nfrom utils import Clip\n\n"
+    f"Clip(np.sin(np.arange(80_000) / 5) / 4, settings={{'prompt': {NASTY!r}}})",
+    "from utils import ABX\n\n"
+    "tones = [Clip(np.sin(np.arange(16_000) / n) / 4) for n in (5, 6, 7, 8)]\n"
+    "ABX(tones[:2], tones[2:], 'low or high', listener='you')",
+]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -48,29 +57,53 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason="no Chromium: tools/browser.sh installs it"))
 
 
-class Lab:
-    """A JupyterLab on a free loopback port, serving a folder that looks like the project and may be written to."""
+def project(folder: Path) -> Path:
+    """A folder that looks like the project and may be written to, with lesson 05 and our own cells at its end.
 
-    def __init__(self, folder: Path, environment: dict[str, str]):
+    Its outputs are left out: others' outputs make a notebook untrusted, and show no widgets when it is opened again.
+    """
+    (folder / "notebooks").mkdir()
+    notebook = nbformat.read(ROOT / "notebooks" / LESSON, as_version=4)
+    notebook.cells += [nbformat.v4.new_code_cell(source) for source in OWN_CELLS]
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    nbformat.write(notebook, folder / "notebooks" / LESSON)
+    for name in ("utils", "mini", "requirements.txt"):
+        (folder / name).symlink_to(ROOT / name)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def environment(request) -> dict[str, str]:
+    """What the lessons run under; on a mini of random weights where no trained one lies."""
+    from tools.lessons import ENVIRONMENT
+
+    if (ROOT / "mini" / "checkpoints" / "mini-s-v2").is_dir():
+        return ENVIRONMENT
+    return {**ENVIRONMENT, "AUDIOLDM_MINI_FOLDER": str(request.getfixturevalue("random_checkpoint").parent)}
+
+
+class Server:
+    """A Jupyter server on a free loopback port, in a folder of its own; `wait` until it answers."""
+
+    def __init__(self, folder: Path, environment: dict[str, str], module: str = "jupyterlab"):
         self.folder, self.token = folder, secrets.token_hex(16)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
-            self.url = f"http://127.0.0.1:{free.getsockname()[1]}"
-        settings = folder / "settings"
+            port = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{port}"
         for name, value in LAB_SETTINGS.items():
-            file = settings / "@jupyterlab" / f"{name}.jupyterlab-settings"
+            file = folder / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(json.dumps(value))
-        command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1"]
-        command += [
-            f"--port={self.url.rsplit(':', 1)[1]}",
-            "--ServerApp.port_retries=0",
-            f"--ServerApp.root_dir={folder}",
-        ]
+        own = {"JUPYTERLAB_SETTINGS_DIR": "settings", "JUPYTERLAB_WORKSPACES_DIR": "workspaces"}
+        own = {name: str(folder / place) for name, place in {**own, "JUPYTER_RUNTIME_DIR": "runtime"}.items()}
+        command = [sys.executable, "-m", module, "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}"]
+        command += ["--ServerApp.port_retries=0", f"--ServerApp.root_dir={folder}"]
         command += [f"--IdentityProvider.token={self.token}", "--LabApp.expose_app_in_browser=True"]
-        self._log = (folder / "lab.log").open("w")
-        dirs = {"JUPYTERLAB_SETTINGS_DIR": str(settings), "JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces")}
-        environment = {**os.environ, **environment, **dirs, "JUPYTER_RUNTIME_DIR": str(folder / "runtime")}
+        self._log = (folder / "server.log").open("w")
+        environment = {**os.environ, **environment, **own}
         self._process = subprocess.Popen(command, env=environment, stdout=self._log, stderr=subprocess.STDOUT)
 
     def wait(self, seconds: float = 180) -> None:
@@ -81,7 +114,7 @@ class Lab:
                 return
             except OSError:
                 time.sleep(0.1)
-        raise RuntimeError(f"JupyterLab did not start:\n{(self.folder / 'lab.log').read_text()[-2000:]}")
+        raise RuntimeError(f"The server did not start:\n{(self.folder / 'server.log').read_text()[-2000:]}")
 
     def api(self, path: str, method: str = "GET"):
         """The answer of the server's own interface, such as api("kernels")."""
@@ -90,29 +123,21 @@ class Lab:
             text = answer.read()
         return json.loads(text) if text else None
 
-    def close(self) -> None:
+    def stop_kernels(self) -> None:
         for kernel in self.api("kernels"):
             self.api(f"kernels/{kernel['id']}", "DELETE")
-        self._process.terminate()
-        self._process.wait(20)
+
+    def close(self) -> None:
+        self._process.terminate()  # ends its kernels, too
+        self._process.wait(60)
         self._log.close()
 
 
 @pytest.fixture(scope="session")
-def lab(tmp_path_factory, request) -> Iterator[Lab]:
-    from tools.lessons import ENVIRONMENT
-
-    folder = tmp_path_factory.mktemp("lab")
-    (folder / "notebooks").mkdir()
-    shutil.copy(ROOT / "notebooks" / LESSON, folder / "notebooks")
-    for name in ("utils", "mini", "requirements.txt"):
-        (folder / name).symlink_to(ROOT / name)
-    environment = dict(ENVIRONMENT)
-    if not (ROOT / "mini" / "checkpoints" / "mini-s-v2").is_dir():
-        environment["AUDIOLDM_MINI_FOLDER"] = str(request.getfixturevalue("random_checkpoint").parent)
-    server = Lab(folder, environment)
+def lab(tmp_path_factory, environment) -> Iterator[Server]:
+    """JupyterLab, which serves Notebook 7, too. It may still be starting: `wait`."""
+    server = Server(project(tmp_path_factory.mktemp("lab")), environment)
     try:
-        server.wait()
         yield server
     finally:
         server.close()
@@ -128,27 +153,42 @@ def chromium() -> Iterator:
 
 
 @pytest.fixture(scope="session")
-def page(lab: Lab, chromium) -> Iterator:
-    """Lesson 05, opened and run to its end, as one learner's session: the tests go on where the last one stopped."""
-    page = chromium.new_page(viewport={"width": 1280, "height": 1000})
-    page.set_default_timeout(20_000)
+def page(lab: Server, chromium) -> Iterator:
+    """Lesson 05 in JupyterLab, as one learner's session: each test goes on where the last one stopped."""
+    page = new_page(chromium)
+    lab.wait()
     open_lesson(page, lab)
-    run_all(page)
+    for words in ("def find_project", "studio = Studio()", *OWN_CELLS):
+        run_cell(page, words)
     yield page
     page.close()
 
 
-def open_lesson(page, lab: Lab) -> None:
-    """The lesson alone in the window, its kernel ready."""
+def new_page(chromium):
+    page = chromium.new_page(viewport={"width": 1280, "height": 1000})
+    page.set_default_timeout(60_000)
+    return page
+
+
+def open_lesson(page, lab: Server) -> None:
+    """The lesson alone in JupyterLab's window, its kernel ready."""
     page.goto(f"{lab.url}/doc/tree/notebooks/{LESSON}?token={lab.token}")
     page.wait_for_selector(".jp-Notebook .jp-Cell")
     page.wait_for_function("window.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel")
 
 
-def run_all(page) -> None:
-    """Run every cell, and wait until the last one is done."""
-    ok = page.evaluate("jupyterapp.commands.execute('notebook:run-all-cells')")
-    assert ok, "a cell of the lesson failed in JupyterLab"
+def run_cell(page, words: str) -> None:
+    """Run the code cell that has these words, and wait until it is done."""
+    done = page.evaluate(
+        """async words => {
+            const notebook = jupyterapp.shell.currentWidget.content;
+            const isIt = cell => cell.model.type === 'code' && cell.model.sharedModel.getSource().includes(words);
+            notebook.activeCellIndex = notebook.widgets.findIndex(isIt);
+            return await jupyterapp.commands.execute('notebook:run-cell');
+        }""",
+        words,
+    )
+    assert done, f"the cell failed in JupyterLab: {words}"
 
 
 def shoot(page, name: str) -> None:

@@ -6,24 +6,31 @@ import json
 import re
 import time
 
-from .conftest import open_lesson, shoot
+import pytest
+
+from .conftest import LESSON, NASTY, ROOT, new_page, open_lesson, run_cell, shoot
 
 STAGE = ".widget-output"  # where the studio shows a take
 STATUS = ".widget-html [role=status]"
-NASTY = "<img src=x onerror='window.hacked=1'><script>window.hacked=1</script> \"a dog\" $\\alpha$ 😀 كلب ינבח"
 RESPONSE = 0.3  # seconds within which the panel answers while it generates
 CLICK_TO_SOUND = 2.0  # seconds for 5 s at 10 steps
+IDLE = 1.2  # above, other programs take so much of the processor that seconds say nothing
+measured: dict[str, tuple[float, float]] = {}  # seconds, and how busy the machine was
 
 
 def busy() -> float:
-    """How much longer than its own work anything takes now: 1 on an idle machine, more where others compute, too.
-
-    The bars hold for an idle machine; a busy one widens them by this factor.
-    """
-    wall, work, count = time.perf_counter(), time.process_time(), 0
+    """How much longer than its own work anything takes now: 1 on an idle machine, more where others compute, too."""
+    wall, work = time.perf_counter(), time.process_time()
     while time.process_time() < work + 0.2:
-        count += 1
-    return max(1.0, (time.perf_counter() - wall) / (time.process_time() - work))
+        pass
+    return (time.perf_counter() - wall) / (time.process_time() - work)
+
+
+def assert_within(bar: float, seconds: float, factor: float) -> None:
+    """`seconds` are below the bar; where a busy machine is why they are not, the test is skipped and says so."""
+    if seconds >= bar and factor > IDLE:
+        pytest.skip(f"{seconds:.2f} s, and not {bar} s, on a machine that is busy by a factor of {factor:.1f}")
+    assert seconds < bar
 
 
 def button(page, name: str):
@@ -40,20 +47,24 @@ def set_number(page, name: str, value: float) -> None:
     readout.press("Enter")
 
 
-def wait_for_status(page, pattern: str, timeout: float = 60_000) -> str:
+def wait_for_status(page, pattern: str) -> str:
     page.wait_for_function(
         "([where, pattern]) => RegExp(pattern).test(document.querySelector(where)?.textContent)",
         arg=[STATUS, pattern],
-        timeout=timeout,
+        polling=10,
     )
     return page.locator(STATUS).first.inner_text()
 
 
-def generate(page, prompt: str, pattern: str = r"^Take \d+") -> float:
+def takes(page) -> int:
+    return page.get_by_role("button", name="compare", exact=True).count()
+
+
+def generate(page, prompt: str) -> float:
     """Seconds from the click to a player that is ready to play the new take."""
     field(page, "prompt").fill(prompt)
     field(page, "negative_prompt").focus()
-    old = page.locator(f"{STAGE} audio").first.get_attribute("src")
+    old = page.evaluate("stage => document.querySelector(stage + ' audio')?.src", STAGE)
     start = time.perf_counter()
     button(page, "Generate").click()
     page.wait_for_function(
@@ -63,91 +74,92 @@ def generate(page, prompt: str, pattern: str = r"^Take \d+") -> float:
         }""",
         arg=[STAGE, old],
         polling=10,
-        timeout=60_000,
     )
     seconds = time.perf_counter() - start
-    wait_for_status(page, pattern)
+    wait_for_status(page, r"^Take \d+")
     return seconds
 
 
-def test_click_to_sound(page):
-    set_number(page, "num_inference_steps", 10)
-    set_number(page, "audio_length_in_s", 5)
-    button(page, "🎲").click()
-    factor = busy()
-    seconds = min(generate(page, prompt) for prompt in ("a dog barking", "rain", "a bell"))
-    factor = max(factor, busy())
-    print(f"click to sound: {seconds:.2f} s on a machine that is busy by a factor of {factor:.1f}")
-    assert seconds < CLICK_TO_SOUND * factor
+def play(page, audio: str, until: float) -> tuple[float, float]:
+    """Play to some second; the time then, and how far across its figure the cursor stands, 0 to 1 (-1: no cursor)."""
+    page.evaluate("audio => { document.querySelector(audio).play(); }", audio)
+    page.wait_for_function("([audio, t]) => document.querySelector(audio).currentTime > t", arg=[audio, until])
+    page.evaluate("audio => document.querySelector(audio).pause()", audio)
+    read = """audio => {
+        const sound = document.querySelector(audio), cursor = sound.closest('figure')?.querySelector('i');
+        return [sound.currentTime, cursor ? parseFloat(cursor.style.left) / 100 : -1];
+    }"""
+    page.wait_for_function(
+        f"a => {{ const [t, x] = ({read})(a); return x < 0 || Math.abs(x - t / 5) < 0.01; }}", arg=audio
+    )
+    return tuple(page.evaluate(read, audio))
+
+
+def test_from_the_click_to_a_sound(page):
+    generate(page, "a bell")
     assert page.locator(f"{STAGE} figcaption").first.inner_text().startswith("a bell")
+    assert takes(page) == 1
+
+
+def test_click_to_sound_takes_under_2_seconds(page):
+    factor = busy()
+    seconds = min(generate(page, prompt) for prompt in ("a dog barking", "rain"))
+    assert_within(CLICK_TO_SOUND, seconds, max(factor, busy()))
 
 
 def test_expected_seconds_before_the_click(page):
+    line = page.locator(".widget-html", has_text="expected:")
+
     def expected() -> float:
-        return float(
-            re.search(r"expected: ([\d.]+) s", page.locator(".widget-html", has_text="expected:").inner_text())[1]
-        )
+        return float(re.search(r"expected: ([\d.]+) s", line.inner_text())[1])
 
     few = expected()
     set_number(page, "num_inference_steps", 200)
-    page.wait_for_timeout(400)
-    assert expected() > few + 0.5
+    page.wait_for_function(
+        "few => Number(document.body.textContent.match(/expected: ([\\d.]+) s/)?.[1]) > few + 0.5", arg=few
+    )
     set_number(page, "num_inference_steps", 10)
 
 
 def test_the_cursor_moves_with_the_sound(page):
-    position = f"""() => {{
-        const figure = document.querySelector('{STAGE} figure');
-        return [figure.querySelector('audio').currentTime, figure.querySelector('i').getBoundingClientRect().left];
-    }}"""
-    page.evaluate(f"document.querySelector('{STAGE} audio').play()")
-    page.wait_for_function(f"document.querySelector('{STAGE} audio').currentTime > 0.2")
-    time_1, left_1 = page.evaluate(position)
-    page.wait_for_timeout(700)
-    page.evaluate(f"document.querySelector('{STAGE} audio').pause()")
-    page.wait_for_timeout(200)
-    time_2, left_2 = page.evaluate(position)
-    assert time_2 > time_1 + 0.3
-    width = page.locator(f"{STAGE} .aldm-plot").first.bounding_box()["width"]
-    assert abs((left_2 - left_1) / width - (time_2 - time_1) / 5) < 0.03
+    first, there = play(page, f"{STAGE} audio", 0.2)
+    later, further = play(page, f"{STAGE} audio", first + 0.3)
+    assert later > first + 0.2 and further > there
 
 
-def test_the_panel_answers_and_cancels_while_it_generates(page):
+def test_the_panel_answers_while_it_generates_and_cancel_cancels(page):
+    before, waits = takes(page), []
     set_number(page, "num_inference_steps", 200)
     set_number(page, "audio_length_in_s", 20)
     button(page, "Generate").click()
     wait_for_status(page, "^Generating")
-    waits, factor = [], busy()
+    factor, seed = busy(), field(page, "seed").element_handle()
     for _ in range(5):
-        before = field(page, "seed").input_value()
-        start = time.perf_counter()
+        old, start = seed.input_value(), time.perf_counter()
         button(page, "🎲").click()
-        page.wait_for_function(
-            "([input, before]) => input.value !== before",
-            arg=[field(page, "seed").element_handle(), before],
-            polling=10,
-        )
+        page.wait_for_function("([seed, old]) => seed.value !== old", arg=[seed, old], polling=10)
         waits.append(time.perf_counter() - start)
+    assert page.locator(STATUS).first.inner_text().startswith("Generating")  # all of that meanwhile
     assert button(page, "Generate").is_disabled()
     shoot(page, "generating")
     start = time.perf_counter()
     button(page, "Cancel").click()
     wait_for_status(page, "^Cancelled")
-    cancelled = time.perf_counter() - start
-    factor = max(factor, busy())
+    waits.append(time.perf_counter() - start)
     set_number(page, "num_inference_steps", 10)
     set_number(page, "audio_length_in_s", 5)
-    print(f"dice while generating: {sorted(waits)[2]:.2f} s; cancelled after {cancelled:.2f} s; busy by {factor:.1f}")
-    assert sorted(waits)[2] < RESPONSE * factor
-    assert cancelled < 1 * factor
-    assert button(page, "Generate").is_enabled()
+    assert button(page, "Generate").is_enabled() and takes(page) == before
+    measured["response"] = sorted(waits[:5])[2], max(factor, busy())
+
+
+def test_the_panel_answers_within_0_3_seconds(page):
+    assert_within(RESPONSE, *measured["response"])
 
 
 def test_an_error_is_one_sentence_and_the_button_lives(page):
     field(page, "prompt").fill("  ")
     button(page, "Generate").click()
-    message = wait_for_status(page, "empty")
-    assert message.count("\n") == 0
+    assert "\n" not in wait_for_status(page, "empty")
     shoot(page, "error")
     generate(page, "a dog barking")
 
@@ -155,28 +167,32 @@ def test_an_error_is_one_sentence_and_the_button_lives(page):
 def test_a_prompt_is_text(page):
     generate(page, NASTY)
     shoot(page, "nasty_prompt")
-    caption = page.locator(f"{STAGE} figcaption").first.inner_text()
-    assert caption.startswith(NASTY)  # and its dollars are not typeset
-    assert page.evaluate("window.hacked") is None
+    assert page.locator(f"{STAGE} figcaption").first.inner_text().startswith(NASTY)  # and no dollars are typeset
     assert NASTY.split("$")[0][:30] in page.locator(".jupyter-button", has_text="<img").first.inner_text()
-    generate(page, "dog " * 2500, r"^Take \d+.*tokens")
+    generate(page, "dog " * 2500)
     assert page.locator(STATUS).first.bounding_box()["height"] < 120
+    assert page.evaluate("window.hacked") is None
+
+
+def test_a_prompt_is_text_in_a_clips_own_player(page):
+    formula = page.locator("mjx-container").first
+    formula.wait_for()  # the lesson's own, so maths is typeset here
+    shown = page.locator(f"figcaption:not({STAGE} *)", has_text="window.hacked").first
+    shown.evaluate("e => e.scrollIntoView()")  # elsewhere it need not be drawn
+    page.wait_for_function("([e, text]) => e.innerText.startsWith(text)", arg=[shown.element_handle(), NASTY])
     assert page.evaluate("window.hacked") is None
 
 
 def test_history_compare_keep_and_download(page, lab):
     rows = page.get_by_role("button", name="compare", exact=True)
-    count = rows.count()
-    assert count >= 5
     rows.nth(0).click()
     rows.nth(2).click()
     page.wait_for_function(f"document.querySelectorAll('{STAGE} audio').length == 2")
     shoot(page, "compare")
-    page.evaluate(f"document.querySelectorAll('{STAGE} audio')[0].play()")
-    page.wait_for_timeout(200)
-    page.evaluate(f"document.querySelectorAll('{STAGE} audio')[1].play()")
-    page.wait_for_timeout(200)
-    assert page.evaluate(f"[...document.querySelectorAll('{STAGE} audio')].map(a => a.paused)") == [True, False]
+    paused = f"[...document.querySelectorAll('{STAGE} audio')].map(a => a.paused).join()"
+    for audio, expected in ((0, "false,true"), (1, "true,false")):
+        page.evaluate(f"document.querySelectorAll('{STAGE} audio')[{audio}].play()")
+        page.wait_for_function(f"{paused} == '{expected}'")
     page.evaluate("document.querySelectorAll('audio').forEach(a => a.pause())")
     page.locator(".jupyter-button", has_text="a bell").first.click()
     page.wait_for_function(f"document.querySelectorAll('{STAGE} audio').length == 1")
@@ -192,53 +208,74 @@ def test_history_compare_keep_and_download(page, lab):
     assert (lab.folder / re.search(r"\S+\.wav", message)[0]).is_file()
 
 
-def test_widths_and_themes(page):
-    for theme in ("Light", "Dark"):
-        page.evaluate(f"jupyterapp.commands.execute('apputils:change-theme', {{theme: 'JupyterLab {theme}'}})")
-        page.wait_for_timeout(1000)
-        for width in (1280, 400):
-            page.set_viewport_size({"width": width, "height": 1000})
-            page.wait_for_timeout(500)
-            field(page, "prompt").scroll_into_view_if_needed()
-            page.evaluate("document.querySelector('.widget-textarea').scrollIntoView()")
-            page.wait_for_timeout(300)
-            shoot(page, f"studio_{theme.lower()}_{width}")
-            box = page.locator(f"{STAGE} .aldm").first
-            assert box.evaluate("e => e.scrollWidth <= e.clientWidth + 1"), f"the player is cut off at {width} pixels"
-    page.evaluate("jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Light'})")
-    page.set_viewport_size({"width": 1280, "height": 1000})
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_widths_and_themes(page, theme):
+    page.evaluate(f"jupyterapp.commands.execute('apputils:change-theme', {{theme: 'JupyterLab {theme.title()}'}})")
+    page.wait_for_function(f"document.body.dataset.jpThemeLight == '{str(theme == 'light').lower()}'")
+    page.mouse.move(0, 0)
+    page.locator(f"{STAGE} .aldm-plot").first.hover()  # which makes a player look at the theme again
+    page.wait_for_function(f"document.querySelector('{STAGE} .aldm')?.style.colorScheme == '{theme}'")
+    for width in (400, 1280):
+        page.set_viewport_size({"width": width, "height": 1000})
+        page.evaluate("document.querySelector('.widget-textarea').scrollIntoView()")
+        page.wait_for_function(f"document.querySelector('{STAGE} .aldm').getBoundingClientRect().right <= {width}")
+        shoot(page, f"studio_{theme}_{width}")
+        for part in (f"{STAGE} .aldm", ".jupyter-widgets.widget-vbox"):
+            fits = page.locator(part).first.evaluate("e => e.scrollWidth <= e.clientWidth + 1")
+            assert fits, f"{part} is cut off at {width} pixels"
 
 
 def test_a_blind_test_by_its_buttons(page):
     question = page.locator(".widget-html", has_text="X is one of the two others").first
-    question.evaluate("e => e.scrollIntoView({block: 'center'})")
-    page.wait_for_timeout(1000)
-    question.evaluate("e => e.scrollIntoView({block: 'center'})")
-    assert question.text_content().startswith("1 of 8")
-    assert question.locator("audio").count() == 3
-    assert "5 or 25" not in question.inner_html()  # the label is hidden
-    page.wait_for_timeout(500)
+    question.scroll_into_view_if_needed()
+    assert question.text_content().startswith("1 of 2") and question.locator("audio").count() == 3
+    assert "low or high" not in question.inner_html()  # the label is hidden
     shoot(page, "abx")
     button(page, "A").click()
-    page.wait_for_function("document.body.textContent.includes('2 of 8. X is')")
+    page.wait_for_function("document.body.textContent.includes('2 of 2. X is')")
 
 
 def test_state_survives_a_second_run_and_a_reload(page, lab):
-    takes = page.get_by_role("button", name="compare", exact=True).count()
+    before = takes(page)
+    run_cell(page, "studio = Studio()")
+    page.wait_for_selector(STATUS)
+    assert takes(page) == before
     page.evaluate("jupyterapp.commands.execute('docmanager:save')")
-    page.wait_for_timeout(1000)
     open_lesson(page, lab)
     page.wait_for_selector(STATUS)
-    assert page.get_by_role("button", name="compare", exact=True).count() == takes
+    assert takes(page) == before
     generate(page, "a dog barking")
-    assert page.get_by_role("button", name="compare", exact=True).count() == min(takes + 1, 20)
+    assert takes(page) == before + 1
+
+
+def test_notebook_7_shows_the_same_studio(page, lab, chromium):
+    page.evaluate("jupyterapp.commands.execute('docmanager:save')")
+    before, other = takes(page), new_page(chromium)
+    other.goto(f"{lab.url}/notebooks/notebooks/{LESSON}?token={lab.token}")
+    other.wait_for_selector(STATUS)
+    assert takes(other) == before
+    generate(other, "footsteps")
+    play(other, f"{STAGE} audio", 0.2)
+    other.locator(STATUS).first.scroll_into_view_if_needed()
+    shoot(other, "notebook_7")
+    other.close()
 
 
 def test_the_player_outlives_the_kernel(page, lab):
-    for kernel in lab.api("kernels"):
-        lab.api(f"kernels/{kernel['id']}", "DELETE")
-    static = page.locator(".jp-OutputArea-output .aldm:not(.jupyter-widgets-output-area *) audio").first
-    static.evaluate("audio => audio.play()")
-    page.wait_for_timeout(500)
-    assert static.evaluate("audio => audio.currentTime") > 0.2
-    static.evaluate("audio => audio.pause()")
+    lab.stop_kernels()
+    page.evaluate(f"document.querySelector('.jp-OutputArea-output .aldm:not({STAGE} *) audio').id = 'stored'")
+    play(page, "#stored", 0.2)
+
+
+def test_the_player_plays_in_an_exported_page_without_a_network(chromium, tmp_path):
+    from nbconvert import HTMLExporter
+
+    html, _ = HTMLExporter().from_filename(str(ROOT / "notebooks" / LESSON))
+    (tmp_path / "lesson.html").write_text(html, encoding="utf-8")
+    page = new_page(chromium)
+    page.route(re.compile("^https?:"), lambda route: route.abort())
+    page.goto((tmp_path / "lesson.html").as_uri(), wait_until="domcontentloaded")
+    page.wait_for_function("document.querySelector('.aldm audio')?.duration == 5")
+    time_there, cursor = play(page, ".aldm audio", 0.2)
+    assert cursor > 0
+    page.close()
