@@ -46,8 +46,11 @@ WRONG: dict[tuple[str, int], dict[str, str]] = {
     },
     ("02", 4): {
         "def choose(clips, kind):\n    return min(clips, key=noise_floor_db)": "what CLAP hears as another",
-        "def choose(clips, kind):\n    return max(clips, key=noise_floor_db)": "Wrong: ",
-        "def choose(clips, kind):\n    return [c for c, n in zip(clips, heard(clips)) if n == kind][-1]": "Wrong: ",
+        "def choose(clips, kind):\n"
+        "    right = [c for c, n in zip(clips, heard(clips)) if n == kind]\n"
+        "    return max(right or clips, key=noise_floor_db)": "a dog, but not the cleanest",
+        "def choose(clips, kind):\n"
+        "    return min((c for c, n in zip(clips, heard(clips)) if n == kind), key=noise_floor_db)": "cannot use",
     },
     ("03", 1): {
         "length = 7.0": "no whole number",
@@ -66,17 +69,17 @@ WRONG: dict[tuple[str, int], dict[str, str]] = {
         "harm = 0.0": "cannot use your answer",
     },
     ("04", 1): {
-        "total = millions(unet(64))": "Wrong: ",
-        "total = sum(shared.values())": "Wrong: ",
-        "total = 421.0 / 2": "Wrong: ",
+        "total = millions(unet(64))": "the UNet alone",
+        "total = sum(shared.values())": "it is not",
+        "total = 421.0 / 2": "it is not 210.5 million",
     },
-    ("04", 2): {"needed = 8": "Wrong: ", "needed = 11": "Wrong: ", "needed = 13": "Wrong: "},
+    ("04", 2): {"needed = 8": "60% of all tests", "needed = 11": "11% of all", "needed = 13": "more than needed"},
     ("04", 3): {
-        "gain = bootstrap_interval(wide[names[1]][:4], wide[names[0]][:4])": "4",
-        "gain = bootstrap_interval(wide[names[1]])": "Wrong: ",
+        "gain = bootstrap_interval(wide[names[1]][:4], wide[names[0]][:4])": "over 4 pairs",
+        "gain = bootstrap_interval(wide[names[1]])": "look like cosines",
         "gain = 0.1": "cannot use your answer",
     },
-    ("04", 4): {"level = 0": "Wrong: ", "level = 2": "Wrong: ", "level = 512": "Wrong: "},
+    ("04", 4): {"level = 0": "are 4 heads of 64", "level = 2": "are 12 heads of 64", "level = 512": "cannot use"},
     ("05", 1): {
         'prompt = "a cat meowing"': "no dog in",
         'prompt = "a dog barking, low quality"': "changes the noise floor by",
