@@ -314,12 +314,12 @@ def test_an_exception_in_the_callback_cancels_and_leaves_the_pipeline_as_it_was(
     assert len(generate(pipe, "rain", num_inference_steps=1, audio_length_in_s=0.64).waveform) == 10_240
 
 
-def test_the_progress_bar_shows_only_if_asked_for(pipe, capfd):
+def test_the_progress_bar_is_hidden_and_comes_back_for_the_plain_pipeline(pipe, capfd):
     fresh = copy.copy(pipe)
     fresh.__dict__.pop("_progress_bar_config", None)
     generate(fresh, "rain", num_inference_steps=2, audio_length_in_s=0.32)
     assert capfd.readouterr().err == ""
-    generate(fresh, "rain", num_inference_steps=2, audio_length_in_s=0.32, progress=True)
+    fresh("rain", num_inference_steps=2, audio_length_in_s=0.32)
     assert "2/2" in capfd.readouterr().err
 
 

@@ -12,8 +12,7 @@ import reprlib
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
@@ -67,7 +66,6 @@ def generate(
     num_waveforms_per_prompt: int = 1,
     seed: int = 0,
     callback: Callable[[int, int, torch.Tensor], None] | None = None,
-    progress: bool = False,
 ) -> Clip | list[Clip]:
     """Turn a prompt into sound with the pipeline's own call; the same seed gives the same clip.
 
@@ -84,7 +82,6 @@ def generate(
         num_waveforms_per_prompt: clips for each prompt.
         seed: of the first clip of each prompt, 0 to 2**32 - 1; clip i uses `seed + i`.
         callback: called as `callback(step, timestep, latents)` after every step; an exception raised in it cancels.
-        progress: show the pipeline's progress bar.
 
     Returns:
         A `Clip`; a list of them, prompt by prompt, if `prompt` is a list or `num_waveforms_per_prompt` is over 1.
@@ -112,7 +109,6 @@ def generate(
         audio_length_in_s=audio_length_in_s,
         guidance_scale=guidance_scale,
         callback=callback,
-        progress=progress,
     )
     return clips[0] if isinstance(prompt, str) and count == 1 else clips
 
@@ -125,7 +121,6 @@ def generate_batch(
     audio_length_in_s: float = 5.0,
     guidance_scale: float = 2.5,
     callback: Callable[[int, int, torch.Tensor], None] | None = None,
-    progress: bool = False,
 ) -> list[Clip]:
     """Generate clips that differ in prompt, seed and negative prompt in one batch; see `generate`.
 
@@ -149,7 +144,6 @@ def generate_batch(
     frames = math.ceil(samples / frame)
     audios = _call(
         pipe,
-        progress,
         prompt_embeds=torch.cat([encode_prompt(pipe, r.prompt) for r in requests]),
         negative_prompt_embeds=torch.cat([encode_prompt(pipe, r.negative_prompt or "") for r in requests])
         if guided
@@ -214,15 +208,17 @@ def _noise(pipe: AudioLDMPipeline, seed: int, frames: int) -> torch.Tensor:
     return noise.to(pipe.unet.dtype)
 
 
-def _call(pipe: AudioLDMPipeline, progress: bool, **arguments) -> np.ndarray:
-    """The pipeline's own call, (batch, samples); memory is given back if it runs out."""
+def _call(pipe: AudioLDMPipeline, **arguments) -> np.ndarray:
+    """The pipeline's own call without its progress bar, (batch, samples); memory is given back if it runs out."""
+    bar = getattr(pipe, "_progress_bar_config", {})
+    pipe.set_progress_bar_config(**{**bar, "disable": True})
     try:
-        with _progress_bar(pipe, progress):
-            return pipe(**arguments).audios
+        return pipe(**arguments).audios
     except RuntimeError as error:
         if not re.search(r"out of memory|allocate memory|not enough memory|bad_alloc|ALLOC_FAILED", str(error)):
             raise
     finally:
+        pipe.set_progress_bar_config(**bar)
         pipe.maybe_free_model_hooks()
     # Raised here, not above: an exception that remembers the other one would keep the batch's tensors alive.
     gc.collect()
@@ -233,17 +229,6 @@ def _call(pipe: AudioLDMPipeline, progress: bool, **arguments) -> np.ndarray:
         f"Out of memory on {pipe._execution_device}: {batch} x {seconds:.1f} s at once do not fit; lower "
         "audio_length_in_s, the number of prompts or num_waveforms_per_prompt, or load in float16 or with offload."
     )
-
-
-@contextmanager
-def _progress_bar(pipe: AudioLDMPipeline, progress: bool) -> Iterator[None]:
-    """Hide the pipeline's progress bar unless wanted, and leave the pipeline as it was."""
-    before = getattr(pipe, "_progress_bar_config", {})
-    pipe.set_progress_bar_config(**{**before, "disable": not progress})
-    try:
-        yield
-    finally:
-        pipe.set_progress_bar_config(**before)
 
 
 def _max_steps(pipe: AudioLDMPipeline) -> int:
