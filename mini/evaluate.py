@@ -175,7 +175,7 @@ def _hear(pipe, judge, prompts, scenes, real, clip_by_clip=False, **settings) ->
 
 
 def _line(found: dict) -> str:
-    shares = "  ".join(f"{head} {value['share']:.3f}" for head, value in found.items() if "share" in value)
+    shares = "  ".join(f"{head} {found[head]['share']:.3f}" for head in ("class", "top3", *ANSWERS) if found[head])
     return f"{shares}  frechet {found['frechet']:.0f}" if "frechet" in found else shares
 
 
