@@ -40,7 +40,7 @@ COMMANDS = [
 ]
 LESSONS = {path.stem[:2]: path for path in lessons.lessons()}
 OWN = {"utils", "mini", "tools", "tests"}
-UTILS_LINES = 2100  # of code, without docstrings, comments and blank lines: may be lowered, not raised
+UTILS_LINES = 2080  # of code, without docstrings, comments and blank lines: may be lowered, not raised
 UNTAUGHT = {  # public names of utils that no lesson uses, and why they are public
     "GriffinLimVocoder": "the minis' model_index.json names it",
     "Interval": "what bootstrap_interval returns",
