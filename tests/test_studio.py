@@ -255,6 +255,8 @@ def test_the_dice_and_the_expected_seconds(studio):
     assert 0 < few < many
     studio.set(num_inference_steps=200)
     assert f"{studio.expected_seconds():.1f} s" in studio._expected.value
+    studio.set(audio_length_in_s=5.000000000000001)  # as a slider in a browser may say
+    assert studio.settings["audio_length_in_s"] == 5
     assert studio.expected_seconds(checkpoint="audioldm-l-full") is None
 
 
@@ -294,7 +296,8 @@ def test_a_folder_may_be_its_checkpoint(studio, random_checkpoint):
 
 def test_without_a_kernel_it_shows_what_it_says(studio):
     bundle = studio._repr_mimebundle_()
-    assert "need a running kernel" in bundle["text/html"] and bundle["text/plain"].startswith("Studio: prompt=rain")
+    assert "need a running kernel: run this cell" in bundle["text/html"]
+    assert bundle["text/plain"].startswith("Studio: prompt=rain")
     assert bundle["application/vnd.jupyter.widget-view+json"]["model_id"] == studio.view.model_id
 
 

@@ -250,7 +250,7 @@ class Studio:
         return {
             WIDGET_VIEW: {"version_major": 2, "version_minor": 0, "model_id": self.view.model_id},
             "text/plain": f"Studio: {', '.join(f'{name}={value}' for name, value in said)}",
-            "text/html": f"<p>The studio's widgets need a running kernel: run this cell. They say:</p><table>{rows}</table>",
+            "text/html": f"<p>The widgets need a running kernel: run this cell. They say:</p><table>{rows}</table>",
         }
 
     # ---- jobs, done one after the other in the studio's thread
