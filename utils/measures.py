@@ -155,7 +155,7 @@ def knee(x: Sequence[float], y: Sequence[float | Interval]) -> float:
 
     `x` rises; `y` are numbers or `Interval`s, and more is better. Source: this definition. Explained in lesson 03.
     """
-    values = [v.mean if isinstance(v, Interval) else v for v in y]
+    values = list(map(float, y))
     goal = values[0] + 0.9 * (max(values) - values[0])
     return next(a for a, b in zip(x, values, strict=True) if b >= goal)
 
@@ -313,6 +313,9 @@ class Interval:
     def excludes_zero(self) -> bool:
         """Whether zero, no effect, lies outside of the interval."""
         return self.low > 0 or self.high < 0
+
+    def __float__(self) -> float:
+        return self.mean
 
     def __str__(self) -> str:
         width = self.high - self.low

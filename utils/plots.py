@@ -246,18 +246,14 @@ def curve(
             left.axvline(knee, color="grey", linestyle=":", linewidth=1.2)
             left.annotate(f" knee: {knee:g}", (knee, 0.02), xycoords=("data", "axes fraction"), color="#444444")
         figure.legend(handles=lines, loc="outside upper left", ncols=2)
-    said = (f"{_mean(y):.2f} at {x:g}" for points in series.values() for x, y in zip(*points, strict=True))
+    said = (f"{float(y):.2f} at {x:g}" for points in series.values() for x, y in zip(*points, strict=True))
     words = f"Curves of {y_label} against {x_label}: {', '.join([*series, *(second or {})])}. {', '.join(said)}."
     words += f" The knee is marked at {knee:g}." if knee is not None else ""
     return Picture(figure, f"{words} {alt}".strip())
 
 
-def _mean(value: float | Interval) -> float:
-    return value.mean if isinstance(value, Interval) else value
-
-
 def _line(axes: Axes, index: int, name: str, x: Sequence[float], y: Sequence, linestyle: str = "-"):
-    mean = list(map(_mean, y))
+    mean = list(map(float, y))
     bars = [(v.mean - v.low, v.high - v.mean) if isinstance(v, Interval) else (0, 0) for v in y]
     colour, marker = LINES[index % len(LINES)], MARKERS[index % len(MARKERS)]
     axes.errorbar(x, mean, np.transpose(bars), color=colour, linestyle="", capsize=3, linewidth=1.2)
