@@ -244,7 +244,8 @@ def curve(
             left.minorticks_off()
         if knee is not None:
             left.axvline(knee, color="grey", linestyle=":", linewidth=1.2)
-            left.annotate(f" knee: {knee:g}", (knee, 0.02), xycoords=("data", "axes fraction"), color="#444444")
+            place = dict(xycoords=("data", "axes fraction"), ha="center", va="bottom", color="#444444")
+            left.annotate(f"knee: {knee:g}", (knee, 1.0), **place)
         figure.legend(handles=lines, loc="outside upper left", ncols=2)
     said = (f"{float(y):.2f} at {x:g}" for points in series.values() for x, y in zip(*points, strict=True))
     words = f"Curves of {y_label} against {x_label}: {', '.join([*series, *(second or {})])}. {', '.join(said)}."
