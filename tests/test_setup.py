@@ -18,15 +18,13 @@ from pathlib import Path
 
 import pytest
 
+from tests import trials
+from tests.trials import git
+from tools import lessons
 from tools.lessons import ROOT, SETUP_CELL
 
 READY = "Ready: the project is found, and its packages are installed."
 CELL = SETUP_CELL.read_text(encoding="utf-8")
-
-
-def git(*arguments: str, cwd: Path) -> None:
-    name = ["-c", "user.name=test", "-c", "user.email=test@example.com", "-c", "init.defaultBranch=main"]
-    subprocess.run(["git", *name, *arguments], cwd=cwd, check=True, capture_output=True)
 
 
 def copy_project(folder: Path, extra_requirement: str = "") -> Path:
@@ -94,6 +92,14 @@ def test_an_empty_folder_gets_the_project_at_the_pinned_ref_once(tmp_path, remot
         done = run(stamped(address) + "\nprint(os.getcwd())", tmp_path)
         assert done.stdout == f"{READY}\n{tmp_path / 'audioldm-notebooks'}\n", done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["audioldm-notebooks"]
+
+
+@pytest.mark.parametrize("path", lessons.lessons(), ids=lambda path: path.stem)
+def test_every_lesson_runs_from_an_empty_folder_and_installs_nothing_that_is_there(path):
+    lesson, _ = trials.run(path)
+    (said,) = [lessons.compared_text(cell) for cell in lesson.cells if "setup" in lessons.tags(cell)]
+    assert said.strip() == READY
+    assert lessons.problems(lesson) == []
 
 
 def test_offline_the_folder_beside_the_lesson_is_used_whatever_its_version(tmp_path):

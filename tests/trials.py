@@ -1,10 +1,18 @@
-"""Each lesson is run once for all the tests; then, in the same kernel, its exercises are tried with other answers."""
+"""Each lesson is run once for all the tests; then, in the same kernel, its exercises are tried with other answers.
+
+It is run as in Google Colab: from an empty folder, where all it has is the address of the project.
+"""
 
 from __future__ import annotations
 
+import atexit
 import json
+import re
+import shutil
+import subprocess
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import nbformat
 from nbformat import NotebookNode
@@ -30,6 +38,24 @@ def feedback(cell: NotebookNode) -> str:
     return "".join(outputs).strip()
 
 
+def git(*arguments: str, cwd: Path) -> None:
+    name = ["-c", "user.name=test", "-c", "user.email=test@example.com", "-c", "init.defaultBranch=main"]
+    subprocess.run(["git", *name, *arguments], cwd=cwd, check=True, capture_output=True)
+
+
+@cache
+def remote() -> str:
+    """The address of a git remote on this machine that holds the project as it is here."""
+    folder = TemporaryDirectory()
+    atexit.register(folder.cleanup)
+    for name in ("utils", "mini"):
+        shutil.copytree(lessons.ROOT / name, Path(folder.name) / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(lessons.ROOT / "requirements.txt", folder.name)
+    for command in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "-m", "the project"]):
+        git(*command, cwd=Path(folder.name))
+    return f"file://{folder.name}"
+
+
 @cache
 def run(path: Path) -> tuple[NotebookNode, dict[tuple[int, str], str]]:
     """The lesson, executed, and the feedback to (number of the exercise, answer); the stub's is under "stub"."""
@@ -48,7 +74,12 @@ def run(path: Path) -> tuple[NotebookNode, dict[tuple[int, str], str]]:
         for answer in WRONG.get((path.stem[:2], number), {}):
             add(answer)
             tried[number, answer] = add(cells["check"].source)
-    fresh = lessons.run(notebook, path.parent)
+    setup = next(cell for cell in notebook.cells if "setup" in lessons.tags(cell))
+    stored, setup.source = setup.source, re.sub(r'REPO, REF = ".*"', f'REPO, REF = "{remote()}", "main"', setup.source)
+    with TemporaryDirectory() as folder:
+        fresh = lessons.run(notebook, Path(folder))
+        assert [place.name for place in Path(folder).iterdir()] == ["audioldm-notebooks"]  # fetched, and nothing else
+    next(cell for cell in fresh.cells if "setup" in lessons.tags(cell)).source = stored
     said = {key: feedback(fresh.cells[index]) for key, index in tried.items()}
     lesson = nbformat.from_dict(json.loads(json.dumps(fresh)))
     lesson.cells = lesson.cells[:own]
