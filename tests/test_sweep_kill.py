@@ -93,8 +93,11 @@ def killed_at_random(pipe, place: Path, batch_size: int, seed: int) -> dict:
     while kills < KILLS:
         before, line = finished(broken), len(logged_clips(log))
         pid = attempt(pipe, broken, batch_size, log)
-        moment = time.perf_counter() + chance.uniform(0, 4.5 * seconds / CLIPS)
-        while time.perf_counter() < moment and len(logged_clips(log)) < line + 4:  # at most 3 a kill: 30 of the 32
+        begun, late = line + chance.randrange(5), time.perf_counter() + 60  # at most 3 a kill: 30 of the 32
+        while len(logged_clips(log)) < begun and time.perf_counter() < late:  # by progress: a machine may be busy
+            time.sleep(0.002)
+        moment = time.perf_counter() + chance.uniform(0, 2 * batch_size * seconds / CLIPS)
+        while time.perf_counter() < moment and len(logged_clips(log)) < line + 4:
             time.sleep(0.002)
         os.kill(pid, signal.SIGKILL)
         if ended(pid) != -signal.SIGKILL:
