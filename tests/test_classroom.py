@@ -193,8 +193,8 @@ def test_a_check_that_is_no_block_is_refused():
 def test_every_exercise_of_a_lesson_becomes_graded(path):
     made = classroom.source(lessons.read(path))
     marks = [cell.metadata["nbgrader"] for cell in made.cells if "nbgrader" in cell.metadata]
-    headings = [cell.source for cell in made.cells if cell.source.startswith("### Exercise")]
-    numbers = range(1, len(headings) + 1)
-    assert 3 <= len(headings) <= 5 and all(map(classroom.EXERCISE.search, headings))
+    text = "\n".join(cell.source for cell in made.cells if cell.cell_type == "markdown")
+    numbers = [int(exercise[1]) for exercise in classroom.EXERCISE.finditer(text)]
+    assert numbers == list(range(1, text.count("### Exercise ") + 1)) and 3 <= len(numbers) <= 5
     assert [mark["grade_id"] for mark in marks] == [f"{kind}-{n}" for n in numbers for kind in ("exercise", "check")]
     assert all(mark["points"] in (1, 2, 3) for mark in marks if mark["grade"])
