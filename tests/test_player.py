@@ -82,6 +82,7 @@ def test_a_prompt_is_text_whatever_it_contains():
     outline = Outline(player([clip_of(prompt=NASTY, negative_prompt=NASTY)], [NASTY]))
     assert len(outline.all("script")) == 1 and len(outline.all("img")) == 1
     assert not any(name.startswith("on") for _, attributes in outline.tags for name in attributes)
+    assert {"mathjax_ignore", "tex2jax_ignore"} <= set(outline.tags[0][1]["class"].split())  # and dollars are no maths
     assert NASTY in outline.text and outline.all("audio")[0]["aria-label"].count("<script>") == 2
 
 
@@ -144,7 +145,9 @@ def page(tmp_path_factory):
     path = tmp_path_factory.mktemp("page") / "page.html"
     clips = [clip_of(), clip_of(TONE[: 2 * RATE], prompt=NASTY)]
     shown = clip_of()._repr_mimebundle_()["text/html"] + compare(clips)._repr_mimebundle_()["text/html"]
-    path.write_text(f"<!doctype html><meta charset=utf-8><title>safe</title>{shown}", encoding="utf-8")
+    classic = "<style>.output img { max-width: 100%; height: auto }</style>"  # as the classic interface has it
+    shown = f"<!doctype html><meta charset=utf-8><title>safe</title>{classic}<div class=output>{shown}</div>"
+    path.write_text(shown, encoding="utf-8")
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=browser_path, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1280, "height": 900})
@@ -170,6 +173,14 @@ def state(page, index: int) -> tuple[float, bool, float]:
 def test_browser_nothing_in_a_prompt_is_executed(page):
     assert page.title() == "safe"
     assert NASTY in page.locator("figcaption").nth(2).inner_text()
+
+
+def test_browser_the_picture_fills_its_frame_whatever_the_page_says_of_pictures(page):
+    boxes = page.locator(".aldm-plot").evaluate_all(
+        "all => all.map(plot => [plot, plot.querySelector('img')].map(e => e.getBoundingClientRect()))"
+        ".map(([plot, img]) => [img.height / plot.height, img.width / plot.width])"
+    )
+    assert boxes == [[1, 1], [1, 1], [1, pytest.approx(0.4, abs=0.01)]]
 
 
 def test_browser_the_sound_has_the_length_of_the_clip(page):
