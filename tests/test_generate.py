@@ -358,6 +358,7 @@ def test_real_shortage_of_memory_is_one_sentence_and_the_kernel_lives_on(random_
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(program)], cwd=root, capture_output=True, text=True, timeout=120
     )
+    assert done.returncode == 0, done.stderr
     first, second = done.stdout.strip().splitlines()
     assert first.startswith("Out of memory on cpu: 8 x 60.") and second.startswith("Clip: 0.64 s at 16 kHz")
 
