@@ -31,24 +31,6 @@ def test_lesson_runs_and_shows_everything_that_is_stored(path):
     assert lessons.verify(path, fresh) == []
 
 
-@pytest.mark.parametrize("path", [path for path in LESSONS if path.stem.startswith("01")], ids=lambda path: path.stem)
-def test_first_lesson_runs_from_an_empty_folder_with_nothing_but_the_projects_address(path, tmp_path):
-    remote, folder = tmp_path / "remote", tmp_path / "content"
-    folder.mkdir()
-    for name in ("utils", "mini"):
-        shutil.copytree(lessons.ROOT / name, remote / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(lessons.ROOT / "requirements.txt", remote)
-    git = ["git", "-c", "user.name=test", "-c", "user.email=test@example.com", "-c", "init.defaultBranch=main"]
-    for command in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "-m", "the project"]):
-        subprocess.run([*git, *command], cwd=remote, check=True)
-    notebook = lessons.read(path)
-    setup = next(cell for cell in notebook.cells if "setup" in lessons.tags(cell))
-    setup.source = re.sub(r'REPO, REF = ".*?", ".*?"', f'REPO, REF = "file://{remote}", "main"', setup.source)
-    fresh = lessons.run(notebook, folder)
-    assert "Ready" in lessons.compared_text(next(cell for cell in fresh.cells if "setup" in lessons.tags(cell)))
-    assert any((folder / "audioldm-notebooks" / "outputs").iterdir())
-
-
 @pytest.mark.skipif(not lessons.NOTEBOOKS.joinpath("01_first_sound.ipynb").exists(), reason="lesson 01 is not written")
 def test_demo_leaves_five_seconds_of_sound_and_the_lesson_as_a_page():
     import soundfile
