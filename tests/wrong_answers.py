@@ -35,8 +35,8 @@ WRONG: dict[tuple[str, int], dict[str, str]] = {
         'clean = generate(pipe, "footsteps, high quality", audio_length_in_s=2.56, seed=1)': "another seed, 1",
     },
     ("02", 2): {
-        'change = bootstrap_interval(fit(dried, "rain"))\nrainy, kept = dried, rainy': "the fit of `rainy` itself",
-        'rainy = kept\nchange = bootstrap_interval(fit(dried, "rain")[:6], fit(rainy, "rain")[:6])': "from 6 values",
+        'change = bootstrap_interval(fit(dried, "rain"))\nrainy, spare = dried, rainy': "the fit of `rainy` itself",
+        'rainy = spare\nchange = bootstrap_interval(fit(dried, "rain")[:6], fit(rainy, "rain")[:6])': "from 6 values",
         'change = fit(dried, "rain").mean()': "cannot use your answer",
     },
     ("02", 3): {
