@@ -17,9 +17,9 @@ NOT_PROSE = r"```.*?```|`[^`]*`|\$[^$]*\$|<code>.*?</code>|<[^>]+>|\]\([^)]*\)|h
 WORD = r"(?<![\w/.@-])[A-Za-z][a-z]+(?:['’][a-z]+)?(?![\w/]|\.\w)"
 OURS = """
     alt audioldm centre colab colour diff docstrings dtype favourite frechet grey griffin ipywidgets jupyterhub
-    jupyterlab labelled labelling latents librosa liu mels nbgrader neighbouring normalise normalised normalises
-    numpy recognise recognised synthesise synthesised synthesises timestep timesteps tokenizer unet utils vae
-    vocoder vocoders
+    jupyterlab labelled labelling latents librosa liu loopback mels nbgrader neighbouring normalise normalised
+    normalises numpy recognise recognised synthesise synthesised synthesises timestep timesteps tokenizer unet utils
+    vae vocoder vocoders
 """  # names and terms of the field, and British spellings, that the dictionary lacks
 
 
