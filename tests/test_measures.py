@@ -250,6 +250,9 @@ def test_interval_prints_as_many_digits_as_it_is_worth():
     assert measures.Interval(-9, -10, -8, 24).excludes_zero
     assert measures.Interval(9, 8, 10, 24).excludes_zero
     assert not measures.Interval(1, -1, 3, 24).excludes_zero
+    assert str(measures.Interval(-0.2, -10, 4, 8, "dB")) == "0 dB (95% interval -10 to 4, n = 8)"
+    printed_with_zero = measures.Interval(0.011, 0.0004, 0.024, 12)
+    assert "0.000 to 0.024" in str(printed_with_zero) and not printed_with_zero.excludes_zero
 
 
 def test_a_95_percent_interval_holds_the_truth_in_about_95_percent_of_the_cases():

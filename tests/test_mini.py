@@ -10,7 +10,7 @@ import torch
 from librosa.feature import spectral_centroid
 from librosa.onset import onset_detect
 
-from mini import captions, cards, data, robustness, sounds
+from mini import captions, cards, data, evaluate, robustness, sounds
 from mini.loop import train
 from mini.parts import UNET_WIDTH
 from mini.sounds import CLASSES, PITCHED, TIMED, Scene, render
@@ -178,3 +178,19 @@ def test_both_attributes_must_be_right():
     scenes = [Scene("dog", "high", "fast")] * 3
     heard = {"pitch": np.eye(4)[[3, 3, 1]], "tempo": np.eye(4)[[3, 1, 3]]}
     assert robustness._both_right(heard, scenes).tolist() == [True, False, False]
+
+
+def test_how_much_a_clip_obeys_is_counted_over_what_was_asked():
+    scene = Scene("dog", "high", "fast", "noisy", "rain")
+    logits = {"sounds": np.eye(len(CLASSES))[[CLASSES.index("dog")]], "pitch": np.eye(4)[[3]]}
+    logits |= {"tempo": np.eye(4)[[1]], "quality": np.eye(4)[[2]], "background": np.eye(5)[[0]]}
+    assert evaluate.obeyed(logits, [scene]) == [3 / 5]
+    assert evaluate._line(evaluate.obedience(logits, [scene])).startswith(
+        "class 1.000  top3 1.000  pitch 1.000  tempo 0"
+    )
+
+
+def test_more_training_pays_as_the_readme_says():
+    gain = cards.ordering()["mini-s-v2", "mini-s"]
+    assert gain["n"] >= 200 and gain["low"] > 0
+    assert cards.ordering_table() in (cards.CHECKPOINTS.parent / "README.md").read_text(encoding="utf-8")

@@ -55,7 +55,7 @@ _ROWS = (
           hub="audioldm-m-full", revision="9d4998f93dfdafd050695fc82a4c8773ade7bd88"),
     _real("audioldm-l-full", "1.5M", False, 768, 256, 975, 3.9, hub="audioldm-l-full"),
     Checkpoint("mini-s", "2,000", False, 192, 16, 3.5),
-    Checkpoint("mini-s-v2", "7,600", False, 192, 16, 3.5),
+    Checkpoint("mini-s-v2", "35,000", False, 192, 16, 3.5),
     Checkpoint("mini-m", "not yet trained", True, 192, 24, 5.8),
     Checkpoint("mini-l", "not yet trained", False, 192, 32, 9.2),
 )  # fmt: skip

@@ -311,16 +311,20 @@ class Interval:
 
     @property
     def excludes_zero(self) -> bool:
-        """Whether zero, no effect, lies outside of the interval."""
-        return self.low > 0 or self.high < 0
+        """Whether zero, no effect, lies outside of the interval as it is printed."""
+        return round(self.low, self._digits) > 0 or round(self.high, self._digits) < 0
+
+    @property
+    def _digits(self) -> int:
+        width = self.high - self.low
+        return min(3, max(0, 1 - math.floor(math.log10(width)))) if width > 0 else 2
 
     def __float__(self) -> float:
         return self.mean
 
     def __str__(self) -> str:
-        width = self.high - self.low
-        digits = min(3, max(0, 1 - math.floor(math.log10(width)))) if width > 0 else 2
-        mean, low, high = (f"{value:.{digits}f}" for value in (self.mean, self.low, self.high))
+        rounded = (round(value, self._digits) + 0.0 for value in (self.mean, self.low, self.high))  # + 0.0: no "-0"
+        mean, low, high = (f"{value:.{self._digits}f}" for value in rounded)
         unit = f" {self.unit}" if self.unit else ""
         return f"{mean}{unit} (95% interval {low} to {high}, n = {self.n})"
 
