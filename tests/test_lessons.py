@@ -65,6 +65,8 @@ def test_at_least_two_thirds_of_the_code_cells_are_really_compared(capsys):
         ("at   9.9 dB", "at  10.0 dB"),
         ("0.0", "-0.1"),
         ("1234 Hz", "1235 Hz"),
+        ("-1 dB (95% interval -10 to 3, n = 8)", "0 dB (95% interval -9 to 4, n = 8)"),
+        ("804 Hz (95% interval 663 to 1010, n = 6)", "804 Hz (95% interval 664 to 1011, n = 6)"),
         ("<td>0.971</td>", "<td>0.970</td>"),
     ],
 )
@@ -82,6 +84,8 @@ def test_a_number_at_the_edge_of_rounding_is_the_same(stored, fresh):
         ("16 of 20", "15 of 20"),
         ("n = 8", "n =  8"),
         ("1234 Hz", "1236 Hz"),
+        ("-1 dB (95% interval -10 to 3, n = 8)", "-1 dB (95% interval -8 to 3, n = 8)"),
+        ("-1 dB (95% interval -10 to 3, n = 8)", "-1 dB (95% interval -10 to 3, n = 9)"),
         ("0.5 0.5", "0.5"),
         ("diffusers 0.42.1", "diffusers 0.42.2"),
         ("more than luck: yes", "more than luck: no"),

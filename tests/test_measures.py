@@ -274,6 +274,17 @@ def test_pairing_removes_what_the_pairs_share():
     assert paired == measures.bootstrap_interval(list(after), list(before), unit="dB")  # seeded
 
 
+@pytest.mark.parametrize("count", [6, 12])
+def test_an_interval_hardly_moves_when_its_values_hardly_do(count):
+    rng = np.random.default_rng(1)
+    for _ in range(10):
+        values = rng.normal(1, 1, count)
+        before = measures.bootstrap_interval(values)
+        after = measures.bootstrap_interval(values * (1 + rng.normal(0, 1e-5, count)))
+        moved = max(abs(before.low - after.low), abs(before.high - after.high))
+        assert moved < 0.002 * (before.high - before.low)
+
+
 def test_interval_of_equal_values_is_a_point():
     assert measures.bootstrap_interval([2.5] * 6) == measures.Interval(2.5, 2.5, 2.5, 6)
     assert measures.bootstrap_interval([0, 1]).low == 0  # two values: BCa fails, percentiles hold

@@ -2,8 +2,8 @@
 
 Floating point differs in its last bits between processors, and a number that lies on the edge of rounding is then
 printed as 0.20 on one of them and as 0.21 on another. So text must be equal character by character, except that a
-number with a fraction, or one of four digits and more, may be off by one unit of its last printed digit. Counts,
-seeds and steps (whole numbers of up to three digits) must be equal.
+number with a fraction, one of four digits and more, or one of a 95% interval may be off by one unit of its last
+printed digit. Counts, seeds and steps (other whole numbers of up to three digits) must be equal.
 """
 
 from __future__ import annotations
@@ -11,7 +11,11 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 
-NUMBER = re.compile(r" *(?<![\w.])[-+−]?(?:\d+\.\d+|\d{4,})(?!\w|\.\w)")  # with the spaces that align it
+WHOLE = r"[-+−]?\d+"
+NUMBER = re.compile(  # with the spaces that align it
+    rf" *(?<![\w.])[-+−]?(?:\d+\.\d+|\d{{4,}})(?!\w|\.\w)"
+    rf"|{WHOLE}(?= \S+ \(95% interval )|(?<=95% interval ){WHOLE}(?= to )|(?<= to ){WHOLE}(?=, n = )"
+)
 
 
 def same(stored: str, fresh: str) -> bool:

@@ -331,6 +331,15 @@ class Interval:
     __repr__ = __str__
 
 
+def _mean(values: np.ndarray, axis: int = -1) -> np.ndarray:
+    """The mean, the same to the last bit in whatever order the values come.
+
+    BCa counts the resamples below the sample's own mean. Those that only reorder the sample tie with it; where rounding
+    breaks the ties, the interval's ends move by up to 4% of its width from one processor to another.
+    """
+    return np.mean(np.sort(values, axis=axis), axis=axis)
+
+
 def bootstrap_interval(values: Sequence[float], before: Sequence[float] | None = None, *, unit: str = "") -> Interval:
     """The mean of `values`, or of the paired differences `values - before`, with its 95% bootstrap interval.
 
@@ -360,7 +369,7 @@ def bootstrap_interval(values: Sequence[float], before: Sequence[float] | None =
         warnings.simplefilter("error")  # scipy's only sign that BCa does not work on these values
         settings = dict(n_resamples=9999, random_state=np.random.default_rng(0))
         try:
-            low, high = bootstrap((sample,), np.mean, method="BCa", **settings).confidence_interval
+            low, high = bootstrap((sample,), _mean, method="BCa", **settings).confidence_interval
         except Warning:
-            low, high = bootstrap((sample,), np.mean, method="percentile", **settings).confidence_interval
+            low, high = bootstrap((sample,), _mean, method="percentile", **settings).confidence_interval
     return Interval(mean, float(low), float(high), len(sample), unit)
