@@ -374,7 +374,16 @@ def test_processes(random_checkpoint, tmp_path):
         check_executor(executor, random_checkpoint, tmp_path)
 
 
-def test_dask(random_checkpoint, tmp_path):
+@pytest.fixture
+def one_thread():
+    """As many threads as a worker of Dask has: the bits of a batch depend on their number."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_dask(random_checkpoint, tmp_path, one_thread):
     distributed = pytest.importorskip("distributed", reason="Dask is optional: pip install distributed")
     with (
         distributed.LocalCluster(n_workers=2, threads_per_worker=2, dashboard_address=None) as cluster,

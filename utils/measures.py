@@ -323,10 +323,9 @@ class Interval:
         return self.mean
 
     def __str__(self) -> str:
-        rounded = (round(value, self._digits) + 0.0 for value in (self.mean, self.low, self.high))  # + 0.0: no "-0"
-        mean, low, high = (f"{value:.{self._digits}f}" for value in rounded)
-        unit = f" {self.unit}" if self.unit else ""
-        return f"{mean}{unit} (95% interval {low} to {high}, n = {self.n})"
+        # + 0.0, so that nothing is "-0"
+        mean, low, high = (f"{round(x, self._digits) + 0.0:.{self._digits}f}" for x in (self.mean, self.low, self.high))
+        return f"{f'{mean} {self.unit}'.rstrip()} (95% interval {low} to {high}, n = {self.n})"
 
     __repr__ = __str__
 
@@ -356,15 +355,12 @@ def bootstrap_interval(values: Sequence[float], before: Sequence[float] | None =
     if before is not None:
         before = np.asarray(before, dtype=np.float64)
         if before.shape != sample.shape:
-            raise ValueError(
-                f"Pairs need as many values before as after, not shapes {before.shape} and {sample.shape}."
-            )
+            raise ValueError(f"Pairs need as many values before as after, not {before.shape} and {sample.shape}.")
         sample = sample - before
     if sample.ndim != 1 or len(sample) < 2 or not np.isfinite(sample).all():
         raise ValueError(f"An interval needs at least 2 finite numbers, not {reprlib.repr(sample.tolist())}.")
-    mean = float(sample.mean())
     if np.ptp(sample) == 0:  # nothing to resample
-        return Interval(mean, mean, mean, len(sample), unit)
+        return Interval(*[float(sample[0])] * 3, len(sample), unit)
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # scipy's only sign that BCa does not work on these values
         settings = dict(n_resamples=9999, random_state=np.random.default_rng(0))
@@ -372,4 +368,4 @@ def bootstrap_interval(values: Sequence[float], before: Sequence[float] | None =
             low, high = bootstrap((sample,), _mean, method="BCa", **settings).confidence_interval
         except Warning:
             low, high = bootstrap((sample,), _mean, method="percentile", **settings).confidence_interval
-    return Interval(mean, float(low), float(high), len(sample), unit)
+    return Interval(float(sample.mean()), float(low), float(high), len(sample), unit)

@@ -216,8 +216,9 @@ def _prepared(folder: str | os.PathLike | None) -> Path:
 def _batches(points: Sequence[Point], most: int) -> Iterator[tuple[list[Point], int]]:
     """The grid cut into batches of equal steps, length and guidance, and the size to generate each in.
 
-    All batches of a group have one size, and what is missing in one is filled up: a clip's bits depend on the shape of
-    its batch, but not on its place there nor on its company. So they are the same after any interruption.
+    All batches of a group have one size, and what is missing in one is made in its old place, the others' places filled
+    up: a clip's bits depend on the shape of its batch and (with several threads) on its place there, but not on its
+    company. So they are the same after any interruption.
     """
     groups: dict[tuple, list[Point]] = {}
     for point in points:
@@ -275,7 +276,7 @@ def _finish(source, batch: list[Point], size: int, folder: Path) -> tuple[list[s
         paths = {point: folder / _name(point, fingerprint) for point in batch}
         missing = [point for point, path in paths.items() if not _is_whole(path)]
         if missing:
-            filled = missing + missing[-1:] * (size - len(missing))
+            filled = [point if point in missing else missing[0] for point in batch] + missing[:1] * (size - len(batch))
             clips = generate_batch(
                 _open(source),
                 [Request(point.prompt, point.seed, point.negative_prompt) for point in filled],
@@ -283,8 +284,8 @@ def _finish(source, batch: list[Point], size: int, folder: Path) -> tuple[list[s
                 audio_length_in_s=batch[0].audio_length_in_s,
                 guidance_scale=batch[0].guidance_scale,
             )
-            for point, clip in zip(missing, clips, strict=False):
-                _write(paths[point], clip)
+            for point in missing:
+                _write(paths[point], clips[batch.index(point)])
     return [path.name for path in paths.values()], bool(missing)
 
 

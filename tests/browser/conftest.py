@@ -74,7 +74,7 @@ def project(folder: Path) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def environment(request) -> dict[str, str]:
     """What the lessons run under; on a mini of random weights where no trained one lies."""
     from tools.lessons import ENVIRONMENT
@@ -133,7 +133,7 @@ class Server:
         self._log.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def lab(tmp_path_factory, environment) -> Iterator[Server]:
     """JupyterLab, which serves Notebook 7, too. It may still be starting: `wait`."""
     server = Server(project(tmp_path_factory.mktemp("lab")), environment)
@@ -143,7 +143,7 @@ def lab(tmp_path_factory, environment) -> Iterator[Server]:
         server.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def chromium() -> Iterator:
     api = pytest.importorskip("playwright.sync_api", reason="no Playwright: it is in requirements-dev.txt")
     with api.sync_playwright() as playwright:
@@ -152,7 +152,7 @@ def chromium() -> Iterator:
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def page(lab: Server, chromium) -> Iterator:
     """Lesson 05 in JupyterLab, as one learner's session: each test goes on where the last one stopped."""
     page = new_page(chromium)
