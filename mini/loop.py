@@ -88,7 +88,7 @@ def train(
 
     started = time.monotonic() - seconds
     saved = told = begun = time.monotonic()
-    first, finished = step, path.exists() and step >= steps
+    first = step
     while step < steps:
         warmup = min(1.0, (step + 1) / (0.02 * steps + 1))
         cosine = final_rate + (1 - final_rate) * 0.5 * (1 + math.cos(math.pi * step / steps))
@@ -113,7 +113,7 @@ def train(
         if now - saved > SAVE_EVERY:
             save()
             saved = now
-    if not finished:
+    if step > first or not path.exists():  # a finished one is only loaded
         save()
     if ema:
         model.load_state_dict(ema.shadow)

@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from .captions import draw_scene, say
-from .data import TEST_SEED
+from .data import LEVELS, SPEEDS, TEST_SEED
 from .evaluate import generate_all, obedience, real_clips, share
 from .judge import verdicts
 from .sounds import BACKGROUNDS, CLASSES, PITCHED, TIMED, Scene
@@ -98,8 +98,8 @@ def two_attributes(pipe, judge, count: int = 96) -> dict:
 
 
 def _both_right(logits: dict[str, np.ndarray], scenes: list[Scene]) -> np.ndarray:
-    pitch = [("none", "low", "mid", "high")[i] for i in logits["pitch"].argmax(1)]
-    tempo = [("none", "slow", "mid", "fast")[i] for i in logits["tempo"].argmax(1)]
+    pitch = [LEVELS[i] for i in logits["pitch"].argmax(1)]
+    tempo = [SPEEDS[i] for i in logits["tempo"].argmax(1)]
     return np.array([(p, t) == (s.pitch, s.tempo) for p, t, s in zip(pitch, tempo, scenes, strict=True)])
 
 
