@@ -20,7 +20,23 @@ MIRRORS = {
     "mini-l": "audioldm-l-full",
 }
 HEADS = ("class", "top3", "pitch", "tempo", "quality", "background")
+BEGAN = """It did not begin at random but as {0} with every channel doubled, which computes what {0} computes (Net2Net,
+arXiv:1511.05641): {0}'s training comes before the steps and hours named here. """
 START, END = "<!-- family table: written by python -m mini.cards -->", "<!-- end of family table -->"
+
+
+def measured() -> dict[str, tuple[dict, dict]]:
+    """What training and evaluation left beside the weights of every member that is there."""
+
+    def facts(folder: Path, kind: str) -> dict:
+        return json.loads((folder / f"{kind}.json").read_text())
+
+    folders = {name: CHECKPOINTS / name for name in UNET_WIDTH}
+    return {
+        name: (facts(folder, "training"), facts(folder, "evaluation"))
+        for name, folder in folders.items()
+        if (folder / "evaluation.json").exists()
+    }
 
 
 def percent(found: dict) -> str:
@@ -91,6 +107,7 @@ def model_card(name: str, training: dict, result: dict) -> str:
     """The README.md of a checkpoint's folder."""
     card, floor = result["card"], result["noise_floor"]
     learned = "audio embeddings of" if name == "mini-m" else "text embeddings from"
+    began = BEGAN.format(training["began_as"]) if "began_as" in training else ""
     return f"""---
 license: cc0-1.0
 pipeline_tag: text-to-audio
@@ -116,7 +133,7 @@ audio = pipe(prompt, num_inference_steps=10, audio_length_in_s=5.0).audios[0]
 downloaded data. UNet of width {training["width"]} ({training["unet_parameters"] / 1e6:.2f}M parameters;
 {training["parameters"] / 1e6:.2f}M in all), conditioned on {learned} the mini CLAP; {training["steps"]:,} steps, about
 {training["samples"]:,} samples of 2.56 s (a quarter of the batches: 5.12 s, half as many), {training["hours"]:.1f} hours on one
-core of a two-core machine that was doing other work as well. v-prediction, zero terminal SNR, trailing steps. The
+core of a two-core machine that was doing other work as well. v-prediction, zero terminal SNR, trailing steps. {began}The
 vocoder is Griffin-Lim: nothing in it is learned.
 
 ## What it understands
@@ -155,16 +172,13 @@ def family_table() -> str:
         "| quality | background | Frechet distance | 5 s at 10 steps |",
         "|" + " --- |" * 14,
     ]
-    for name in UNET_WIDTH:
-        folder = CHECKPOINTS / name
-        if not (folder / "evaluation.json").exists():
-            continue
-        training, result = (json.loads((folder / f"{kind}.json").read_text()) for kind in ("training", "evaluation"))
+    for name, (training, result) in measured().items():
         found = result["steps"]["25"]
+        earlier = f" after {training['began_as']}'s" if "began_as" in training else ""
         shares = " | ".join(percent(found[head]) for head in ("class", "pitch", "tempo", "quality", "background"))
         lines.append(
             f"| {name} | {MIRRORS[name]} | {training['width']} | {training['unet_parameters'] / 1e6:.2f}M "
-            f"| {training['steps']:,} | {training['samples']:,} | {training['hours']:.1f} | {shares} "
+            f"| {training['steps']:,}{earlier} | {training['samples']:,} | {training['hours']:.1f} | {shares} "
             f"| {found['frechet']:.1f} | {result['speed']['median']:.2f} s |"
         )
     return "\n".join(lines)
@@ -172,13 +186,12 @@ def family_table() -> str:
 
 def ordering() -> dict[tuple[str, str], dict]:
     """How much more of what the prompts ask for each member obeys than an earlier one: paired, prompt by prompt."""
-    found = {}
-    for better, worse in (("mini-s-v2", "mini-s"), ("mini-m", "mini-s-v2"), ("mini-l", "mini-s-v2")):
-        files = [CHECKPOINTS / name / "evaluation.json" for name in (better, worse)]
-        if all(file.exists() for file in files):
-            a, b = (np.array(json.loads(file.read_text())["steps"]["25"]["obeyed"]) for file in files)
-            found[better, worse] = paired(a - b)
-    return found
+    obeyed = {name: np.array(result["steps"]["25"]["obeyed"]) for name, (_, result) in measured().items()}
+    return {
+        (better, worse): paired(obeyed[better] - obeyed[worse])
+        for better, worse in (("mini-s-v2", "mini-s"), ("mini-m", "mini-s-v2"), ("mini-l", "mini-s-v2"))
+        if better in obeyed and worse in obeyed
+    }
 
 
 def ordering_table() -> str:
@@ -193,13 +206,8 @@ def ordering_table() -> str:
 
 def write_all() -> None:
     """Write every model card, and the table into mini/README.md."""
-    for name in UNET_WIDTH:
-        folder = CHECKPOINTS / name
-        if (folder / "evaluation.json").exists():
-            training, result = (
-                json.loads((folder / f"{kind}.json").read_text()) for kind in ("training", "evaluation")
-            )
-            (folder / "README.md").write_text(model_card(name, training, result))
+    for name, (training, result) in measured().items():
+        (CHECKPOINTS / name / "README.md").write_text(model_card(name, training, result))
     readme = Path(__file__).parent / "README.md"
     before, rest = readme.read_text().split(START)
     readme.write_text(f"{before}{START}\n{family_table()}\n\n{ordering_table()}\n{END}{rest.split(END)[1]}")

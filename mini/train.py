@@ -20,9 +20,11 @@ import torch
 
 from . import clap, data, judge, vae
 from .captions import draw_caption, say_nothing
-from .parts import CHECKPOINTS, UNET_WIDTH, save_checkpoint
+from .parts import CHECKPOINTS, UNET_WIDTH, make_unet, save_checkpoint
 from .tokens import load_tokenizer, train_tokenizer
-from .unet import SAMPLES_IN_FOUR_STEPS, train_unet
+from .unet import SAMPLES_IN_FOUR_STEPS, train_unet, widen
+
+BEGINNING = {"mini-l": "mini-s-v2"}  # with every channel doubled; the others begin at random
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class Recipe:
         ("mini-s", 2_000),
         ("mini-s-v2", 35_000),
         ("mini-m", 12_000),
-        ("mini-l", 16_000),
+        ("mini-l", 10_000),
     )
 
     @classmethod
@@ -134,7 +136,10 @@ class Family:
         return torch.load(path)
 
     def unet(self, name: str):
-        """The UNet of a member of the family; mini-m learns from audio embeddings, the others from text."""
+        """The UNet of a member of the family; mini-m learns from audio embeddings, the others from text.
+
+        mini-l begins as mini-s-v2 with every channel doubled, the others at random.
+        """
         conditions = self.audio_embeddings if name == "mini-m" else self.caption_embeddings
         return train_unet(
             self.state / f"{name}.pt",
@@ -142,10 +147,17 @@ class Family:
             conditions,
             clap.embed(self.text, self.tokenizer, [""])[0],
             self._quality_only,
-            width=UNET_WIDTH[name],
+            start=self._untrained(name),
             steps=dict(self.recipe.unet_steps)[name],
+            learning_rate=1e-3 if name in BEGINNING else 2e-3,
             say=self.say,
         )
+
+    def _untrained(self, name: str):
+        if name in BEGINNING:
+            return widen(self.unet(BEGINNING[name]), UNET_WIDTH[name])
+        torch.manual_seed(0)
+        return make_unet(UNET_WIDTH[name])
 
     @cached_property
     def _quality_captions(self) -> dict[str, torch.Tensor]:
@@ -195,7 +207,7 @@ class Family:
             "hours": round(kept["seconds"] / 3600, 2),
             "unet_parameters": count["unet"],
             "parameters": count["unet"] + count["vae"] + text,
-        }
+        } | ({"began_as": BEGINNING[name]} if name in BEGINNING else {})
 
     def export_clap(self) -> Path:
         """Write the scoring CLAP's folder."""

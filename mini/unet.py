@@ -27,6 +27,38 @@ def draw_timesteps(rng: np.random.Generator, count: int, steps: int = 1000) -> n
     return np.where(rng.random(count) < 0.04, steps - 1, drawn)
 
 
+def widen(narrow: UNet2DConditionModel, width: int) -> UNet2DConditionModel:
+    """A UNet `width` wide, twice as wide as `narrow`, that computes what `narrow` computes (Net2Net, arXiv:1511.05641).
+
+    Every channel becomes two neighbours, so that every group norm sees the same numbers, and what reads a channel
+    divides its weight between the two, at random, so that they can learn different things.
+
+    Raises:
+        ValueError: if `width` is not twice `narrow`'s.
+    """
+    if width != 2 * narrow.config.block_out_channels[0]:
+        raise ValueError(f"width is {width}: allowed is twice {narrow.config.block_out_channels[0]}")
+    wide, draw = make_unet(width), torch.Generator().manual_seed(width)
+    known = narrow.state_dict()
+
+    def grown(name: str, shape: torch.Size) -> torch.Tensor:
+        weight = known[name].cpu()
+        if shape[0] > weight.shape[0]:
+            weight = weight.repeat_interleave(2, 0)
+        if len(shape) > 1 and shape[1] > weight.shape[1]:
+            if name == "time_embedding.linear_1.weight":  # the wide one's every second frequency is the narrow one's
+                share = torch.ones_like(weight)
+            else:
+                share = 0.5 + 0.5 * (torch.rand(weight.shape, generator=draw) - 0.5)
+            weight = torch.stack([weight * share, weight * (1 - share)], 2).flatten(1, 2)
+        if name.endswith("to_q.weight"):  # heads twice as wide: the scale of their scores falls by sqrt(2)
+            weight = weight / 2**0.5
+        return weight
+
+    wide.load_state_dict({name: grown(name, value.shape) for name, value in wide.state_dict().items()})
+    return wide
+
+
 def train_unet(
     path: Path,
     latents: np.ndarray,
@@ -34,14 +66,14 @@ def train_unet(
     nothing: torch.Tensor,
     quality_only: Callable[[np.ndarray], torch.Tensor],
     *,
-    width: int,
+    start: UNet2DConditionModel,
     steps: int,
     batch: int = BATCH,
     learning_rate: float = 2e-3,
     seed: int = 0,
     say=print,
 ) -> UNet2DConditionModel:
-    """Train a UNet of a width.
+    """Train the UNet `start`.
 
     Args:
         latents: (clips, 8, 64, 8), unit deviation.
@@ -49,8 +81,7 @@ def train_unet(
         nothing: (64,): the embedding of the empty prompt, for classifier-free guidance.
         quality_only: from clip numbers to embeddings of captions such as "low quality" that fit those clips.
     """
-    torch.manual_seed(seed)
-    unet = make_unet(width).to(device())
+    unet = start.to(device())
     alphas = make_scheduler().alphas_cumprod.to(device())
 
     def loss_of(step: int):

@@ -12,9 +12,10 @@ from librosa.onset import onset_detect
 
 from mini import captions, cards, data, evaluate, robustness, sounds
 from mini.loop import train
-from mini.parts import UNET_WIDTH
+from mini.parts import UNET_WIDTH, make_unet
 from mini.sounds import CLASSES, PITCHED, TIMED, Scene, render
 from mini.train import Family, Recipe
+from mini.unet import widen
 
 
 @pytest.mark.parametrize("sound", CLASSES)
@@ -135,6 +136,24 @@ def test_the_fast_front_end_is_the_extractors(smoke):
     audio = data.clip_at(1, 3)
     exact = feature_extractor()(audio[:80000], sampling_rate=16000, return_tensors="np")["input_features"][0, 0]
     assert np.abs(audio_features(audio) - exact).max() < 1e-3
+
+
+def test_a_widened_unet_computes_the_same_and_can_learn_more():
+    torch.manual_seed(0)
+    narrow = make_unet(16)
+    wide = widen(narrow, 32)
+    noisy, told = torch.randn(2, 8, 32, 8), torch.nn.functional.normalize(torch.randn(2, 64))
+    for t in (0, 500, 999):
+        a, b = (unet(noisy, t, encoder_hidden_states=None, class_labels=told).sample for unet in (narrow, wide))
+        assert a.abs().max() > 0.1 and (a - b).abs().max() < 1e-4
+    b.square().mean().backward()
+    twins = wide.mid_block.resnets[0].conv1.weight.grad
+    assert not torch.allclose(twins[0], twins[1]), "two channels that learn alike are one channel"
+
+
+def test_only_twice_the_width_can_be_grown():
+    with pytest.raises(ValueError, match="width is 24: allowed is twice 16"):
+        widen(make_unet(16), 24)
 
 
 def test_a_second_run_of_the_recipe_redoes_nothing(smoke):
