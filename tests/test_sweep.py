@@ -23,7 +23,8 @@ from utils.sweep import load_clips
 
 module = import_module("utils.sweep")  # `utils.sweep` is the function
 PROMPTS = ["a dog barking", "rain"]
-TINY = dict(num_inference_steps=1, audio_length_in_s=0.64, progress=False)
+ALONE = dict(batch_size=1, progress=False)  # to the bit what `generate` makes
+TINY = dict(num_inference_steps=1, audio_length_in_s=0.64, **ALONE)
 
 
 @pytest.fixture
@@ -55,7 +56,7 @@ def assert_same_sound(table: pd.DataFrame, other: pd.DataFrame) -> None:
 
 def test_one_row_for_every_combination_in_order_and_the_clips_of_generate(pipe, tmp_path):
     axes = dict(negative_prompts=[None, "noise"], guidance_scale=[1.5, 4], audio_length_in_s=[0.64])
-    table = sweep(pipe, PROMPTS, **axes, num_inference_steps=[2, 1], seeds=[7], folder=tmp_path, progress=False)
+    table = sweep(pipe, PROMPTS, **axes, num_inference_steps=[2, 1], seeds=[7], folder=tmp_path, **ALONE)
     columns = ["prompt", "negative_prompt", "guidance_scale", "audio_length_in_s", "num_inference_steps", "seed"]
     expected = list(product(PROMPTS, *axes.values(), [2, 1], [7]))
     assert [tuple(None if v is None or v != v else v for v in row) for row in table[columns].to_numpy()] == expected
@@ -79,7 +80,7 @@ def test_single_values_will_do_and_repeated_ones_count_once(pipe, tmp_path):
 
 def test_batches_change_no_more_than_float_tolerance(pipe, tmp_path):
     alone = sweep(pipe, PROMPTS, seeds=range(3), folder=tmp_path / "1", **TINY)
-    together = sweep(pipe, PROMPTS, seeds=range(3), folder=tmp_path / "4", batch_size=4, **TINY)
+    together = sweep(pipe, PROMPTS, seeds=range(3), folder=tmp_path / "4", **{**TINY, "batch_size": 4})
     for one, two in zip(load_clips(alone), load_clips(together), strict=True):
         assert one.settings == two.settings
         assert measures.log_mel_distance(one, two) < 0.5  # dB
@@ -96,6 +97,20 @@ def test_batches_are_cut_evenly_and_only_where_settings_agree():
     assert [(len(batch), size) for batch, size in batches] == [(5, 5)] * 8
     for batch, _ in batches:
         assert len({(p.guidance_scale, p.num_inference_steps) for p in batch}) == 1
+
+
+def test_by_default_only_what_gains_from_it_is_generated_together(pipe, random_checkpoint, tmp_path, monkeypatch):
+    batches, real = [], module.generate_batch
+
+    def spy(pipe, requests, **settings):
+        batches.append(len(requests))
+        return real(pipe, requests, **settings)
+
+    monkeypatch.setattr(module, "generate_batch", spy)
+    other = shutil.copytree(random_checkpoint, tmp_path / "other")
+    for name, source in (("pipe", pipe), ("name", "mini-s"), ("own", other), ("both", [pipe, "mini-s"])):
+        sweep(source, PROMPTS, folder=tmp_path / name, **{**TINY, "batch_size": None})
+    assert batches == [6] + [6] + [1] * 6 + [6, 6]
 
 
 def test_each_prompt_is_encoded_once(random_checkpoint, tmp_path):
@@ -218,7 +233,7 @@ DAMAGES = ["changed sound", "no sound", "no row", "half a row", "changed row", "
 
 @pytest.mark.parametrize(("how", "batch_size"), [*((how, 1) for how in DAMAGES), ("truncated sound", 3)])
 def test_what_is_damaged_is_noticed_and_made_again_to_the_bit(pipe, tmp_path, generated, how, batch_size):
-    settings = dict(seeds=[0, 1, 2], folder=tmp_path, batch_size=batch_size, **TINY)
+    settings = dict(seeds=[0, 1, 2], folder=tmp_path, **{**TINY, "batch_size": batch_size})
     table = sweep(pipe, "rain", **settings)
     before = waveforms(table)
     untouched = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir() if path.stem not in table.file[1]}
@@ -354,7 +369,7 @@ def test_checkpoints_are_loaded_one_at_a_time_and_freed(random_checkpoint, tmp_p
 
 
 def check_executor(executor, checkpoint, tmp_path) -> None:
-    settings = dict(seeds=[0, 1], folder=tmp_path / "there", batch_size=2, **TINY)
+    settings = dict(seeds=[0, 1], folder=tmp_path / "there", **{**TINY, "batch_size": 2})
     there = sweep(checkpoint, PROMPTS, executor=executor, **settings)
     here = sweep(checkpoint, PROMPTS, **{**settings, "folder": tmp_path / "here"})
     assert_same_sound(here, there)

@@ -56,8 +56,8 @@ _ROWS = (
     _real("audioldm-l-full", "1.5M", False, 768, 256, 975, 3.9, hub="audioldm-l-full"),
     Checkpoint("mini-s", "2,000", False, 192, 16, 3.5),
     Checkpoint("mini-s-v2", "35,000", False, 192, 16, 3.5),
-    Checkpoint("mini-m", "not yet trained", True, 192, 24, 5.8),
-    Checkpoint("mini-l", "not yet trained", False, 192, 32, 9.2),
+    Checkpoint("mini-m", "12,000", True, 192, 24, 5.9),
+    Checkpoint("mini-l", "10,000 from mini-s-v2", False, 192, 32, 9.3),
 )  # fmt: skip
 CHECKPOINTS: dict[str, Checkpoint] = {row.name: row for row in _ROWS}
 BY_HUB_ID: dict[str, Checkpoint] = {row.hub_id: row for row in _ROWS if row.hub_id}

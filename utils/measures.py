@@ -244,16 +244,11 @@ def _embedded(model: str, item: Clip | str) -> np.ndarray:
     if key not in kept:
         if isinstance(item, str):
             longest = clap.config.text_config.max_position_embeddings - 2
-            embed, inputs = (
-                clap.get_text_features,
-                tokenizer(item, truncation=True, max_length=longest, return_tensors="pt"),
-            )
+            embed = clap.get_text_features
+            inputs = tokenizer(item, truncation=True, max_length=longest, return_tensors="pt")
         else:
-            heard = _for_clap(item, extractor)
-            embed, inputs = (
-                clap.get_audio_features,
-                extractor(heard, sampling_rate=extractor.sampling_rate, return_tensors="pt"),
-            )
+            embed, rate = clap.get_audio_features, extractor.sampling_rate
+            inputs = extractor(_for_clap(item, extractor), sampling_rate=rate, return_tensors="pt")
         with torch.inference_mode():
             output = embed(**inputs.to(clap.device))
         vector = getattr(output, "pooler_output", output)  # transformers 4 gives the tensor itself

@@ -35,6 +35,7 @@ import torch
 import transformers
 from scipy.io import wavfile
 
+from .checkpoints import CHECKPOINTS
 from .checks import number, whole
 from .clip import Clip, write_whole
 from .generation import MAX_BATCH, MAX_GUIDANCE, MAX_SECONDS, MAX_SEED, Request, generate_batch
@@ -96,9 +97,9 @@ def sweep(
             can share a folder and each other's clips.
         measures: names in `utils.measures.MEASURES` ("noise_floor_db", "clap_similarity", ...) or functions of a
             clip; each makes a column. They can be added later: the clips stay.
-        batch_size: clips generated together, 1 to 64, where steps, length and guidance are equal; by default 8 with
-            CUDA, else 1: on a CPU it is worth while for the minis only. It changes a clip by no more than float
-            tolerance. The bits depend on it, but not on where a sweep was interrupted.
+        batch_size: clips generated together, 1 to 64, where steps, length and guidance are equal; by default 8 for
+            the minis and with CUDA, else 1: a real checkpoint gains nothing from it on a CPU. It changes a clip by no
+            more than float tolerance. The bits depend on it, but not on where a sweep was interrupted.
         executor: any `concurrent.futures.Executor`, for example Dask's `Client(...).get_executor()` or a
             `ProcessPoolExecutor`; checkpoints are then named, and each worker process loads its own. `folder` must
             be the same for all workers.
@@ -127,7 +128,7 @@ def sweep(
     )
     columns = dict(_measure(measure) for measure in measures)
     if batch_size is None:
-        batch_size = 8 if torch.cuda.is_available() else 1
+        batch_size = 8 if torch.cuda.is_available() or all(map(_is_mini, sources)) else 1
     whole("batch_size", batch_size, 1, MAX_BATCH)
     if executor and not all(isinstance(source, str) for source in sources):
         raise TypeError(
@@ -191,6 +192,11 @@ def _source(checkpoint):
     return os.fspath(checkpoint)
 
 
+def _is_mini(source) -> bool:
+    label = locate(source)[0] if isinstance(source, str) else checkpoint_name(source)
+    return label in CHECKPOINTS and CHECKPOINTS[label].is_mini
+
+
 def _measure(measure: str | Callable) -> tuple[str, Callable]:
     if callable(measure):
         return measure.__name__, measure
@@ -248,8 +254,7 @@ def _bar(total: float, progress: bool):
     from tqdm.auto import tqdm
 
     form = "{l_bar}{bar}| {elapsed} passed, {remaining} left{postfix}"
-    hidden = {} if progress else {"disable": True}
-    return tqdm(total=total, desc="Sweep", bar_format=form, leave=False, **hidden)
+    return tqdm(total=total, desc="Sweep", bar_format=form, leave=False, **({} if progress else {"disable": True}))
 
 
 # ---- doing it, here or in a worker
