@@ -292,12 +292,13 @@ def bench_sweep(pipe, rounds: int, clock: Callable[[], float]) -> None:
         for prompt, seed in product(prompts, range(3)):
             snippet(pipe, prompt, seed)
 
-    def swept(batch_size: int) -> None:
+    def swept(batch_size: int | None) -> None:
         generation._encodings.clear()
         with tempfile.TemporaryDirectory() as folder:
             sweep(pipe, prompts, **grid, folder=folder, batch_size=batch_size)
 
-    ways = {"naive loop": loop} | {f"sweep, batch_size={size}": partial(swept, size) for size in (1, 4, 12)}
+    ways = {"naive loop": loop, "sweep, by default": partial(swept, None)}
+    ways |= {f"sweep, batch_size={size}": partial(swept, size) for size in (1, 4, 12)}
     times: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(rounds + 1):  # the first round warms up
         for name, way in ways.items():
