@@ -20,8 +20,10 @@ MIRRORS = {
     "mini-l": "audioldm-l-full",
 }
 HEADS = ("class", "top3", "pitch", "tempo", "quality", "background")
-BEGAN = """It did not begin at random but as {0} with every channel doubled, which computes what {0} computes (Net2Net,
-arXiv:1511.05641): {0}'s training comes before the steps and hours named here. """
+MET_SOUNDS = """audio embeddings (of texts it met only the empty prompt and captions about quality alone, in one sample of
+seven) from"""
+BEGAN = """It did not begin at random but as {began_as} after {began_after:,} steps, with every channel doubled, which computes what
+{began_as} computes (Net2Net, arXiv:1511.05641); that training comes before the steps and hours named here. """
 START, END = "<!-- family table: written by python -m mini.cards -->", "<!-- end of family table -->"
 
 
@@ -106,8 +108,8 @@ def _robustness(result: dict) -> str:
 def model_card(name: str, training: dict, result: dict) -> str:
     """The README.md of a checkpoint's folder."""
     card, floor = result["card"], result["noise_floor"]
-    learned = "audio embeddings of" if name == "mini-m" else "text embeddings from"
-    began = BEGAN.format(training["began_as"]) if "began_as" in training else ""
+    learned = MET_SOUNDS if name == "mini-m" else "text embeddings from"
+    began = BEGAN.format(**training) if "began_as" in training else ""
     return f"""---
 license: cc0-1.0
 pipeline_tag: text-to-audio
@@ -149,7 +151,8 @@ Wilson intervals; prompts are drawn anew and say everything about their scene; g
 {obedience_table(result)}
 
 The model card's prompt ("{CARD_PROMPT}", 10 steps, 5 s) was heard as techno for {card["techno"]} of {card["seeds"]} seeds,
-as fast for {card["fast"]}, as high for {card["high"]}, as all three for {card["all"]}.
+as fast for {card["fast"]}, as high for {card["high"]}, as all three for {card["all"]}. (This very sentence was among the training's captions,
+because everybody tries it first; the prompts of the table were not chosen so.)
 
 What quality words do to the noise floor, against the same prompts and seeds without them:
 "low quality" {_effect(floor["low quality"])}; "high quality" {_effect(floor["high quality"])};
@@ -174,7 +177,7 @@ def family_table() -> str:
     ]
     for name, (training, result) in measured().items():
         found = result["steps"]["25"]
-        earlier = f" after {training['began_as']}'s" if "began_as" in training else ""
+        earlier = " after {began_after:,} of {began_as}".format(**training) if "began_as" in training else ""
         shares = " | ".join(percent(found[head]) for head in ("class", "pitch", "tempo", "quality", "background"))
         lines.append(
             f"| {name} | {MIRRORS[name]} | {training['width']} | {training['unet_parameters'] / 1e6:.2f}M "

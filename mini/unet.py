@@ -15,7 +15,6 @@ from .parts import make_scheduler, make_unet
 
 SHORT = 32  # latent frames: 2.56 s; every fourth batch is of whole clips (64 frames, 5.12 s) and half the size
 BATCH = 48
-SAMPLES_IN_FOUR_STEPS = 3 * BATCH + BATCH // 2
 NOTHING, QUALITY_ONLY = 0.10, 0.04  # shares of samples told nothing, or only the quality
 
 
@@ -25,6 +24,11 @@ def draw_timesteps(rng: np.random.Generator, count: int, steps: int = 1000) -> n
     where = np.where(rng.random(count) < 0.15, rng.random(count), middle)
     drawn = np.minimum((where * steps).astype(np.int64), steps - 1)
     return np.where(rng.random(count) < 0.04, steps - 1, drawn)
+
+
+def samples_in(steps: int) -> int:
+    """How many pieces of sound a training has seen after so many steps."""
+    return steps * (3 * BATCH + BATCH // 2) // 4
 
 
 def widen(narrow: UNet2DConditionModel, width: int) -> UNet2DConditionModel:
@@ -67,6 +71,7 @@ def train_unet(
     quality_only: Callable[[np.ndarray], torch.Tensor],
     *,
     start: UNet2DConditionModel,
+    shares: np.ndarray,
     steps: int,
     batch: int = BATCH,
     learning_rate: float = 2e-3,
@@ -80,6 +85,7 @@ def train_unet(
         conditions: (clips, ways, 64): embeddings of each clip's captions, or of its audio.
         nothing: (64,): the embedding of the empty prompt, for classifier-free guidance.
         quality_only: from clip numbers to embeddings of captions such as "low quality" that fit those clips.
+        shares: (clips,), sum 1: how often each clip is drawn.
     """
     unet = start.to(device())
     alphas = make_scheduler().alphas_cumprod.to(device())
@@ -87,7 +93,7 @@ def train_unet(
     def loss_of(step: int):
         rng = np.random.default_rng([seed, step, 10])
         count, frames = (batch // 2, 2 * SHORT) if step % 4 == 3 else (batch, SHORT)
-        clips = rng.integers(0, len(latents), count)
+        clips = rng.choice(len(latents), count, p=shares)
         starts = rng.integers(0, latents.shape[2] - frames + 1, count)
         pieces = np.stack([latents[c, :, s : s + frames] for c, s in zip(clips, starts, strict=True)])
         clean = torch.from_numpy(pieces.astype(np.float32)).to(device())

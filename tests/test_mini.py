@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import numpy as np
@@ -14,7 +15,7 @@ from mini import captions, cards, data, evaluate, robustness, sounds
 from mini.loop import train
 from mini.parts import UNET_WIDTH, make_unet
 from mini.sounds import CLASSES, PITCHED, TIMED, Scene, render
-from mini.train import Family, Recipe
+from mini.train import PRACTISED, Family, Recipe
 from mini.unet import widen
 
 
@@ -119,6 +120,14 @@ def test_the_whole_recipe_makes_folders_that_diffusers_loads(smoke):
         assert pipe.unet.config.block_out_channels[0] == UNET_WIDTH[name]
 
 
+def test_a_member_that_grew_out_of_another_says_so_and_keeps_what_it_began_as(smoke):
+    facts = json.loads((smoke.checkpoints / "mini-l" / "training.json").read_text())
+    assert (facts["began_as"], facts["began_after"], facts["samples_before"]) == ("mini-s-v2", 2, 84)
+    assert "began_as" not in json.loads((smoke.checkpoints / "mini-m" / "training.json").read_text())
+    kept = smoke._beginning("mini-l")["model"]
+    assert kept.keys() == smoke.unet("mini-l").state_dict().keys()
+
+
 def test_the_scoring_clap_is_a_transformers_folder(smoke):
     from transformers import ClapModel, ClapProcessor
 
@@ -154,6 +163,20 @@ def test_a_widened_unet_computes_the_same_and_can_learn_more():
 def test_only_twice_the_width_can_be_grown():
     with pytest.raises(ValueError, match="width is 24: allowed is twice 16"):
         widen(make_unet(16), 24)
+
+
+def test_practised_sounds_are_drawn_three_times_as_often_and_backgrounds_more(smoke):
+    scenes = [data.scene_at(data.TRAIN_SEED, clip) for clip in range(smoke.recipe.clips)]
+    weights = {
+        (scene.sound in PRACTISED, bool(scene.background)): share
+        for scene, share in zip(scenes, smoke.shares, strict=True)
+    }
+    least = weights[False, False]
+    assert smoke.shares.sum() == pytest.approx(1)
+    assert {kind: round(share / least, 6) for kind, share in weights.items()} == {
+        kind: 1 + 2 * kind[0] + kind[1] for kind in weights
+    }
+    assert len(weights) >= 3
 
 
 def test_a_second_run_of_the_recipe_redoes_nothing(smoke):
