@@ -25,8 +25,6 @@ from .parts import CHECKPOINTS, UNET_WIDTH, make_unet, save_checkpoint
 from .tokens import load_tokenizer, train_tokenizer
 from .unet import samples_in, train_unet, widen
 
-# What was heard wrongly most often after 35,000 steps without practice: sustained tones whose tempo is their melody's
-PRACTISED = ("siren", "alarm", "bell", "cat", "speech", "piano", "guitar", "flute", "organ")
 BEGINNING = {"mini-l": "mini-s-v2"}  # with every channel doubled; the others begin at random
 
 
@@ -46,9 +44,9 @@ class Recipe:
     judge_steps: int = 2_000
     unet_steps: tuple[tuple[str, int], ...] = (
         ("mini-s", 2_000),
-        ("mini-s-v2", 54_000),
+        ("mini-s-v2", 35_000),
         ("mini-m", 12_000),
-        ("mini-l", 18_000),
+        ("mini-l", 10_000),
     )
 
     @classmethod
@@ -151,18 +149,10 @@ class Family:
             clap.embed(self.text, self.tokenizer, [""])[0],
             self._quality_only,
             start=self._untrained(name),
-            shares=self.shares,
             steps=dict(self.recipe.unet_steps)[name],
             learning_rate=1e-3 if name in BEGINNING else 2e-3,
             say=self.say,
         )
-
-    @cached_property
-    def shares(self) -> np.ndarray:
-        """How often the UNets see each clip: a practised sound three times, a background once more than the rest."""
-        scenes = [data.scene_at(data.TRAIN_SEED, clip) for clip in range(self.recipe.clips)]
-        weights = np.array([1 + 2 * (s.sound in PRACTISED) + (s.background is not None) for s in scenes], float)
-        return weights / weights.sum()
 
     def _untrained(self, name: str):
         torch.manual_seed(0)

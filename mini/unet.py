@@ -71,7 +71,6 @@ def train_unet(
     quality_only: Callable[[np.ndarray], torch.Tensor],
     *,
     start: UNet2DConditionModel,
-    shares: np.ndarray,
     steps: int,
     batch: int = BATCH,
     learning_rate: float = 2e-3,
@@ -85,7 +84,6 @@ def train_unet(
         conditions: (clips, ways, 64): embeddings of each clip's captions, or of its audio.
         nothing: (64,): the embedding of the empty prompt, for classifier-free guidance.
         quality_only: from clip numbers to embeddings of captions such as "low quality" that fit those clips.
-        shares: (clips,), sum 1: how often each clip is drawn.
     """
     unet = start.to(device())
     alphas = make_scheduler().alphas_cumprod.to(device())
@@ -93,7 +91,7 @@ def train_unet(
     def loss_of(step: int):
         rng = np.random.default_rng([seed, step, 10])
         count, frames = (batch // 2, 2 * SHORT) if step % 4 == 3 else (batch, SHORT)
-        clips = rng.choice(len(latents), count, p=shares)
+        clips = rng.integers(0, len(latents), count)
         starts = rng.integers(0, latents.shape[2] - frames + 1, count)
         pieces = np.stack([latents[c, :, s : s + frames] for c, s in zip(clips, starts, strict=True)])
         clean = torch.from_numpy(pieces.astype(np.float32)).to(device())

@@ -15,7 +15,7 @@ from mini import captions, cards, data, evaluate, robustness, sounds
 from mini.loop import train
 from mini.parts import UNET_WIDTH, make_unet
 from mini.sounds import CLASSES, PITCHED, TIMED, Scene, render
-from mini.train import PRACTISED, Family, Recipe
+from mini.train import Family, Recipe
 from mini.unet import widen
 
 
@@ -163,20 +163,6 @@ def test_a_widened_unet_computes_the_same_and_can_learn_more():
 def test_only_twice_the_width_can_be_grown():
     with pytest.raises(ValueError, match="width is 24: allowed is twice 16"):
         widen(make_unet(16), 24)
-
-
-def test_practised_sounds_are_drawn_three_times_as_often_and_backgrounds_more(smoke):
-    scenes = [data.scene_at(data.TRAIN_SEED, clip) for clip in range(smoke.recipe.clips)]
-    weights = {
-        (scene.sound in PRACTISED, bool(scene.background)): share
-        for scene, share in zip(scenes, smoke.shares, strict=True)
-    }
-    least = weights[False, False]
-    assert smoke.shares.sum() == pytest.approx(1)
-    assert {kind: round(share / least, 6) for kind, share in weights.items()} == {
-        kind: 1 + 2 * kind[0] + kind[1] for kind in weights
-    }
-    assert len(weights) >= 3
 
 
 def test_a_second_run_of_the_recipe_redoes_nothing(smoke):

@@ -10,6 +10,7 @@ WRONG: dict[tuple[str, int], dict[str, str]] = {
         'mine = generate(pipe, "a cat meowing", audio_length_in_s=2.56, seed=7)': "no dog in 'a cat meowing'",
         'mine = generate(pipe, "a dog barking", seed=7)': "lasts 5 s",
         'mine = generate(pipe, "a dog barking", audio_length_in_s=2.56)': "seed is 0",
+        'mine = generate(pipe, "a big dog", audio_length_in_s=2.56, seed=7)': "holds another sound",
         'Path("outputs/dog.wav").unlink()\nmine = generate(pipe, "a dog", audio_length_in_s=2.56, seed=7)': "`save`",
     },
     ("01", 2): {
@@ -33,16 +34,20 @@ WRONG: dict[tuple[str, int], dict[str, str]] = {
         'clean = generate(pipe, "footsteps, low quality", audio_length_in_s=2.56)': "dB lower",
         'clean = generate(pipe, "rain, high quality", audio_length_in_s=2.56)': "no footsteps",
         'clean = generate(pipe, "footsteps, high quality", audio_length_in_s=2.56, seed=1)': "another seed, 1",
+        'clean = generate(pipe, "footsteps, high quality", audio_length_in_s=1.28)': "lasts 1.28 s, not 2.56 s",
     },
     ("02", 2): {
         'change = bootstrap_interval(fit(dried, "rain"))\nrainy, spare = dried, rainy': "the fit of `rainy` itself",
         'rainy = spare\nchange = bootstrap_interval(fit(dried, "rain")[:6], fit(rainy, "rain")[:6])': "from 6 values",
+        'change = bootstrap_interval(fit(rainy, "rain"), fit(dried, "rain"))': "after minus before",
+        'change = bootstrap_interval(fit(dried, "a dog"), fit(rainy, "a dog"))': "the fit to “rain”",
         'change = fit(dried, "rain").mean()': "cannot use your answer",
     },
     ("02", 3): {
         "def strangeness(word):\n    return len(word)": "is one token, not 3",
         "def strangeness(word):\n    return len(pipe.tokenizer(word).input_ids)": "is one token, not",
         "def strangeness(word):\n    return 1": "falls into more than 1",
+        "def strangeness(word):\n    return len(pipe.tokenizer.tokenize(word))": "a space before the word",
     },
     ("02", 4): {
         "def choose(clips, kind):\n    return min(clips, key=noise_floor_db)": "what CLAP hears as another",
@@ -58,14 +63,17 @@ WRONG: dict[tuple[str, int], dict[str, str]] = {
         "length = 23 * 0.32": "there is a shorter one",
     },
     ("03", 2): {
+        "enough = 25": "25 is not the first under 4 dB",
         "enough = 50": "50 is not the first under 4 dB",
         "distances = {n: 0.0 for n in (2, 5, 10, 25, 50)}": "not [2, 5, 10, 25, 50]",
-        "distances, enough = {2: 9.0, 5: 5.0, 10: 3.0, 25: 1.0}, 25": "25 is not the first under 4 dB",
+        "distances, enough = {2: 0.0, 5: 0.0, 10: 0.0, 25: 0.0}, 2": "not 0.0 dB",
     },
     ("03", 3): {"calls = 4": "for 4 steps", "calls = 6": "for 6 steps", "calls = 0": "for 0 steps"},
     ("03", 4): {
         "harm = bootstrap_interval(fit[10][:6], fit[5][:6])": "over 6 pairs",
         "harm = bootstrap_interval(fit[10] + 1)": "a mean of cosines",
+        "harm = bootstrap_interval(fit[10], off.set_index('prompt').clap_similarity[fit.index])": "2.48 s minus 2.56 s",
+        "harm = bootstrap_interval(off.clap_similarity, fit[10])": "prompt by prompt",
         "harm = 0.0": "cannot use your answer",
     },
     ("04", 1): {
@@ -76,7 +84,9 @@ WRONG: dict[tuple[str, int], dict[str, str]] = {
     ("04", 2): {"needed = 8": "60% of all tests", "needed = 11": "11% of all", "needed = 13": "more than needed"},
     ("04", 3): {
         "gain = bootstrap_interval(wide[names[1]][:4], wide[names[0]][:4])": "over 4 pairs",
-        "gain = bootstrap_interval(wide[names[1]])": "look like cosines",
+        "gain = bootstrap_interval(wide[names[1]])": "these are cosines",
+        "gain = bootstrap_interval(wide[names[0]], wide[names[1]])": "seed by seed",
+        "gain = bootstrap_interval(wide[names[1]], wide[names[0]])\nprompt = 'a dog barking'": "on 'a dog barking'",
         "gain = 0.1": "cannot use your answer",
     },
     ("04", 4): {"level = 0": "are 4 heads of 64", "level = 2": "are 12 heads of 64", "level = 512": "cannot use"},
