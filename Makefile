@@ -32,8 +32,8 @@ lint: $(VENV)/test-ready ## style of code and lessons
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 
 nbval: $(VENV)/test-ready ## run every lesson and compare all its text with what is stored
-	@echo "Running every lesson, and comparing what it puts out with what is stored ..."
-	@$(BIN)/python -m pytest $(NBVAL) --durations=5 -q notebooks
+	@echo "Running every lesson, two at a time, and comparing what it puts out with what is stored ..."
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(NBVAL) --numprocesses=2 --dist=loadfile --durations=5 -q notebooks
 	@$(BIN)/python -m tools.lessons check
 
 unit: $(VENV)/test-ready ## the unit tests
