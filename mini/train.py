@@ -166,11 +166,11 @@ class Family:
         path = self.state / f"{name}-beginning.pt"
         if not path.exists():
             wide = widen(self.unet(BEGINNING[name]), UNET_WIDTH[name])
-            save_atomically({"model": wide.state_dict(), "step": self._steps_of(BEGINNING[name])}, path)
-        return torch.load(path, map_location="cpu", weights_only=True)
+            save_atomically({"model": wide.state_dict(), "step": self._kept(BEGINNING[name])["step"]}, path)
+        return self._kept(path.stem)
 
-    def _steps_of(self, name: str) -> int:
-        return torch.load(self.state / f"{name}.pt", map_location="cpu", weights_only=True)["step"]
+    def _kept(self, stage: str) -> dict:
+        return torch.load(self.state / f"{stage}.pt", map_location="cpu", weights_only=True)
 
     @cached_property
     def _quality_captions(self) -> dict[str, torch.Tensor]:
@@ -207,12 +207,11 @@ class Family:
 
     def _facts(self, name: str, unet) -> dict:
         """What the model card says of the training."""
-        kept = torch.load(self.state / f"{name}.pt", map_location="cpu", weights_only=True)
+        kept = self._kept(name)
         count = {
             part: sum(p.numel() for p in module.parameters()) for part, module in (("unet", unet), ("vae", self.vae))
         }
         text = sum(p.numel() for p in self.text.parameters())
-        before = self._beginning(name)["step"] if name in BEGINNING else 0
         return {
             "clips": self.recipe.clips,
             "width": UNET_WIDTH[name],
@@ -221,9 +220,14 @@ class Family:
             "hours": round(kept["seconds"] / 3600, 2),
             "unet_parameters": count["unet"],
             "parameters": count["unet"] + count["vae"] + text,
-        } | (
-            {"began_as": BEGINNING[name], "began_after": before, "samples_before": samples_in(before)} if before else {}
-        )
+        } | self._lineage(name)
+
+    def _lineage(self, name: str) -> dict:
+        """Out of what a member grew, for its model card; nothing where it began at random."""
+        if name not in BEGINNING:
+            return {}
+        steps = self._beginning(name)["step"]
+        return {"began_as": BEGINNING[name], "began_after": steps, "samples_before": samples_in(steps)}
 
     def export_clap(self) -> Path:
         """Write the scoring CLAP's folder."""

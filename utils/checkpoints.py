@@ -60,4 +60,5 @@ _ROWS = (
     Checkpoint("mini-l", "10,000 from mini-s-v2", False, 192, 32, 9.3),
 )  # fmt: skip
 CHECKPOINTS: dict[str, Checkpoint] = {row.name: row for row in _ROWS}
+MINIS = frozenset(row.name for row in _ROWS if row.is_mini)
 BY_HUB_ID: dict[str, Checkpoint] = {row.hub_id: row for row in _ROWS if row.hub_id}

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .checkpoints import CHECKPOINTS
+from .checkpoints import CHECKPOINTS, MINIS
 from .features import log_mel
 
 if TYPE_CHECKING:
@@ -232,7 +232,7 @@ MEASURES = {  # those of one clip: what a sweep can compute by name
 
 def _choose_clap(clips: Sequence[Clip]) -> str:
     names = {clip.settings.get("checkpoint") for clip in clips}
-    return "mini-clap" if all(name in CHECKPOINTS and CHECKPOINTS[name].is_mini for name in names) else REAL_CLAP
+    return "mini-clap" if names <= MINIS else REAL_CLAP
 
 
 def _embedded(model: str, item: Clip | str) -> np.ndarray:

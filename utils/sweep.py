@@ -35,7 +35,7 @@ import torch
 import transformers
 from scipy.io import wavfile
 
-from .checkpoints import CHECKPOINTS
+from .checkpoints import MINIS
 from .checks import number, whole
 from .clip import Clip, write_whole
 from .generation import MAX_BATCH, MAX_GUIDANCE, MAX_SECONDS, MAX_SEED, Request, generate_batch
@@ -194,8 +194,7 @@ def _source(checkpoint):
 
 
 def _is_mini(source) -> bool:
-    label = locate(source)[0] if isinstance(source, str) else checkpoint_name(source)
-    return label in CHECKPOINTS and CHECKPOINTS[label].is_mini
+    return (locate(source)[0] if isinstance(source, str) else checkpoint_name(source)) in MINIS
 
 
 def _measure(measure: str | Callable) -> tuple[str, Callable]:
