@@ -84,31 +84,32 @@ def share(right: np.ndarray) -> dict[str, float]:
     return {"share": float(right.mean()), "low": interval.low, "high": interval.high, "n": len(right)}
 
 
-def obedience(logits: dict[str, np.ndarray], scenes: list[Scene]) -> dict[str, dict]:
-    """Shares of clips in which the judge hears what the scene asks for."""
+def heard_as_asked(logits: dict[str, np.ndarray], scenes: list[Scene]) -> dict[str, np.ndarray]:
+    """Per head one number a clip: 1 where the judge hears what the scene asks for, 0 where not, NaN: nothing asked."""
     wanted = np.array([CLASSES.index(s.sound) for s in scenes])
     sounds = logits["sounds"].copy()
     for i, scene in enumerate(scenes):  # a background is a class as well: it must not count as the sound in front
         if scene.background:
             sounds[i, CLASSES.index(scene.background)] = -np.inf
-    ranked = np.argsort(-sounds, axis=1)
-    result = {"class": share(ranked[:, 0] == wanted), "top3": share((ranked[:, :3] == wanted[:, None]).any(1))}
+    right = np.argsort(-sounds, axis=1) == wanted[:, None]
+    found = {"class": right[:, 0].astype(float), "top3": right[:, :3].any(1).astype(float)}
     for head, answers in ANSWERS.items():
-        heard = logits[head].argmax(1)
-        asked = [(i, answers.index(getattr(s, head))) for i, s in enumerate(scenes) if getattr(s, head)]
-        if head == "quality":
-            asked = [(i, a) for i, a in asked if answers[a] != "plain"]
-        result[head] = share(np.array([heard[i] == a for i, a in asked]))
-    return result
+        pairs = zip(scenes, logits[head].argmax(1), strict=True)
+        asked = [(getattr(scene, head), answers[heard]) for scene, heard in pairs]
+        found[head] = np.array([np.nan if a in (None, "plain") else float(a == heard) for a, heard in asked])
+    return found
+
+
+def obedience(logits: dict[str, np.ndarray], scenes: list[Scene]) -> dict[str, dict]:
+    """Shares of clips in which the judge hears what the scene asks for."""
+    found = heard_as_asked(logits, scenes)
+    return {head: share(right[~np.isnan(right)] == 1) for head, right in found.items()}
 
 
 def obeyed(logits: dict[str, np.ndarray], scenes: list[Scene]) -> list[float]:
     """For every clip, the share of what its scene asks for that the judge hears: for comparing two checkpoints."""
-    clips = []
-    for i, scene in enumerate(scenes):
-        each = obedience({head: values[i : i + 1] for head, values in logits.items()}, [scene])
-        clips.append(float(np.mean([found["share"] for head, found in each.items() if found and head != "top3"])))
-    return clips
+    found = heard_as_asked(logits, scenes)
+    return np.nanmean([found[head] for head in ("class", *ANSWERS)], axis=0).tolist()
 
 
 def frechet(a: np.ndarray, b: np.ndarray) -> float:
