@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 
 import pytest
 
@@ -14,6 +15,10 @@ def pytest_configure(config: pytest.Config) -> None:
         from tools.lessons import ENVIRONMENT  # not above: pytest wants to load tools.printed itself
 
         os.environ.update(ENVIRONMENT)
+    if hasattr(config, "workerinput"):  # two kernels that fill one cache of numba's at once can spoil it for good
+        cache = tempfile.TemporaryDirectory(prefix="numba-")
+        config.add_cleanup(cache.cleanup)
+        os.environ["NUMBA_CACHE_DIR"] = cache.name
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
