@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 from scipy.stats import binom
 
+from playground.listening import ABX, COLUMNS, Rating, plot, pool, summary
 from utils.clip import Clip
-from utils.listening import ABX, COLUMNS, Rating, plot, pool, summary
 
 
 def clip(number: int, steps: int, prompt: str = "a secret prompt") -> Clip:

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from utils import studio as module
-from utils.studio import SCHEDULERS, Cancelled, CostModel, Studio
+from playground import studio as module
+from playground.studio import SCHEDULERS, Cancelled, CostModel, Studio
 
 NASTY = "<img src=x onerror=alert(1)> \"a\" 'b' {c} $d$ \\ \n 😀 שלום"
 SHORT = {"num_inference_steps": 2, "audio_length_in_s": 0.5}
@@ -305,7 +305,7 @@ OLD_WIDGETS = """
 import sys
 import ipywidgets
 assert ipywidgets.__version__ == "7.7.1", ipywidgets.__version__
-from utils import ABX, Studio
+from playground import ABX, Studio
 studio = Studio()
 assert studio.message == "mini-s-v2 is ready.", studio.message
 studio.set(num_inference_steps=2, audio_length_in_s=0.5)

@@ -43,7 +43,7 @@ NASTY = "<img src=x onerror='window.hacked=1'><script>window.hacked=1</script> \
 OWN_CELLS = [  # behind the lesson's, for what need not wait for the whole lesson
     f"import numpy as np\n\nfrom utils import Clip\n\n"
     f"Clip(np.sin(np.arange(80_000) / 5) / 4, settings={{'prompt': {NASTY!r}}})",
-    "from utils import ABX\n\n"
+    "from playground import ABX\n\n"
     "tones = [Clip(np.sin(np.arange(16_000) / n) / 4) for n in (5, 6, 7, 8)]\n"
     "ABX(tones[:2], tones[2:], 'low or high', listener='you')",
 ]
@@ -69,7 +69,7 @@ def project(folder: Path) -> Path:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
     nbformat.write(notebook, folder / "notebooks" / LESSON)
-    for name in ("utils", "mini", "requirements.txt"):
+    for name in ("utils", "playground", "mini", "requirements.txt"):
         (folder / name).symlink_to(ROOT / name)
     return folder
 

@@ -23,11 +23,11 @@ import diffusers
 import ipywidgets as widgets
 import numpy as np
 
-from .checkpoints import CHECKPOINTS
-from .clip import Clip, Comparison, compare, shorten, write_whole
-from .generation import MAX_SEED, generate
-from .loading import PROBE, checkpoint_name, load_pipeline
-from .player import NO_MATHS
+from utils.checkpoints import CHECKPOINTS
+from utils.clip import Clip, Comparison, compare, shorten, write_whole
+from utils.generation import MAX_SEED, generate
+from utils.loading import PROBE, checkpoint_name, load_pipeline
+from utils.player import NO_MATHS
 
 SCHEDULERS = {  # what the panel calls it -> diffusers' class
     "DDIM": "DDIMScheduler",

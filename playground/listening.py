@@ -19,10 +19,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from .clip import Clip, write_whole
-from .measures import bootstrap_interval
-from .player import NO_MATHS
-from .plots import LINES, STYLE, WIDTH, Picture
+from utils.clip import Clip, write_whole
+from utils.measures import bootstrap_interval
+from utils.player import NO_MATHS
+from utils.plots import LINES, STYLE, WIDTH, Picture
 
 COLUMNS = ["test", "kind", "listener", "trial", "label", "truth", "answer"]
 PATH = "outputs/listening.csv"
@@ -277,6 +277,6 @@ def _read(path: Path) -> pd.DataFrame:
 
 
 def _clips(clips: Sequence[Clip] | pd.DataFrame) -> list[Clip]:
-    from .sweep import load_clips
+    from utils.sweep import load_clips
 
     return load_clips(clips) if isinstance(clips, pd.DataFrame) else list(clips)
