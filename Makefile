@@ -10,6 +10,11 @@ VENV ?= .venv
 CONSTRAINTS ?= constraints/current.txt
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --constraint $(CONSTRAINTS)
+SYSTEM := $(shell uname -s -m)
+HINT := Not to be had for $(shell $(PYTHON) --version 2>&1)? Then: make CONSTRAINTS=/dev/null ...
+ifneq ($(filter Darwin-x86_64 MINGW%-aarch64 MINGW%-arm64 MSYS%-aarch64 MSYS%-arm64,$(subst $() $(),-,$(SYSTEM))),)
+HINT := torch has no packages (2.6 or newer) for $(SYSTEM): no setting helps. Use Colab, or Linux (on Windows: WSL).
+endif
 NBVAL := --nbval --nbval-current-env --nbval-cell-timeout=120 --nbval-sanitize-with=tests/sanitize.cfg
 
 .PHONY: help demo lab test lint nbval unit bench train gpu-check lessons classroom grade slides crowd stamp
@@ -70,7 +75,7 @@ stamp: $(VENV)/lessons-ready ## set the public address: make stamp REPO=owner/na
 $(VENV)/lessons-ready: requirements.txt $(CONSTRAINTS)
 	@echo "Setting up $(VENV) with the versions of $(CONSTRAINTS): minutes the first time, never again ..."
 	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
-	@$(PIP) --requirement requirements.txt || { echo "Not to be had for $$($(PYTHON) --version)? Then: make CONSTRAINTS=/dev/null ..."; exit 1; }
+	@$(PIP) --requirement requirements.txt || { echo "$(HINT)"; exit 1; }
 	@touch $@
 
 $(VENV)/test-ready: $(VENV)/lessons-ready requirements-dev.txt
