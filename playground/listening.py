@@ -19,8 +19,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from utils.clip import Clip, write_whole
-from utils.measures import bootstrap_interval
+from utils.clip import Clip
+from utils.files import write_whole
+from utils.intervals import interval
 from utils.player import NO_MATHS
 from utils.plots import LINES, STYLE, WIDTH, Picture
 
@@ -232,7 +233,7 @@ def summary(results: pd.DataFrame) -> pd.DataFrame:
         else:
             ratings = group.answer.astype(float)
             values = ratings.groupby(group.listener).mean() if listeners > 1 else ratings
-            interval = bootstrap_interval(values) if len(values) > 1 else None
+            interval = interval(values) if len(values) > 1 else None
             mean, low, high = (interval.mean, interval.low, interval.high) if interval else (values.mean(), 1.0, 5.0)
         rows.append([kind, label, len(group), listeners, mean, low, high, p_value])
     names = ["kind", "label", "answers", "listeners", "mean", "low", "high", "p_value"]
@@ -277,6 +278,6 @@ def _read(path: Path) -> pd.DataFrame:
 
 
 def _clips(clips: Sequence[Clip] | pd.DataFrame) -> list[Clip]:
-    from utils.sweep import load_clips
+    from utils.sweeps import load_clips
 
     return load_clips(clips) if isinstance(clips, pd.DataFrame) else list(clips)

@@ -24,7 +24,8 @@ import ipywidgets as widgets
 import numpy as np
 
 from utils.checkpoints import CHECKPOINTS
-from utils.clip import Clip, Comparison, compare, shorten, write_whole
+from utils.clip import Clip, Comparison, compare
+from utils.files import shorten, write_whole
 from utils.generation import MAX_SEED, generate
 from utils.loading import PROBE, checkpoint_name, load_pipeline
 from utils.player import NO_MATHS

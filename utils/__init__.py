@@ -1,60 +1,57 @@
-"""What the lessons share. `from utils import generate` loads only what it needs: `import utils` itself is instant."""
+"""What the lessons share. `from utils import generate` loads only what it needs: `import utils` itself is instant.
+
+The way of the data: a name -> `load_pipeline` -> `generate` -> `Clip` -> hear, see, measure, save; and a recording ->
+`Clip.load` -> `encode_audio` -> latents -> the same pipeline.
+"""
 
 from __future__ import annotations
 
-import sys
-from importlib import import_module
-from types import ModuleType
+import importlib.util
+import os
+import tempfile
+from pathlib import Path
 
-_MODULE_OF = {  # public name -> module that defines it
-    "Clip": "clip",
-    "compare": "clip",
-    "generate": "generation",
-    "generate_batch": "generation",
-    "Request": "generation",
-    "encode_prompt": "generation",
-    "log_mel": "features",
-    "GriffinLimVocoder": "vocoder",
-    "load_pipeline": "loading",
-    "checkpoint_name": "loading",
-    "sweep": "sweep",
-    "best_of": "measures",
-    "bootstrap_interval": "measures",
-    "clap_embed": "measures",
-    "clap_similarity": "measures",
-    "clipped_share": "measures",
-    "Interval": "measures",
-    "is_silent": "measures",
-    "log_mel_distance": "measures",
-    "loudness_db": "measures",
-    "noise_floor_db": "measures",
-    "onset_rate": "measures",
-    "spectral_centroid_hz": "measures",
-    "spectral_flatness": "measures",
-    "tempo_bpm": "measures",
-    "knee": "measures",
-    "load_clips": "sweep",
-}
+import lazy_loader
 
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submodules=["plots"],
+    submod_attrs={
+        "loading": ["load_pipeline", "checkpoint_name", "is_mini", "regime"],
+        "generation": ["generate", "generate_batch", "Request", "encode_prompt"],
+        "latents": ["encode_audio", "decode_latents"],
+        "clip": ["Clip", "compare"],
+        "features": ["log_mel"],
+        "measures": [
+            "loudness_db",
+            "noise_floor_db",
+            "spectral_flatness",
+            "spectral_centroid_hz",
+            "onset_rate",
+            "tempo_bpm",
+            "clipped_share",
+            "is_silent",
+            "log_mel_distance",
+            "envelope_correlation",
+        ],
+        "clap": ["clap_embed", "clap_similarity", "clap_for", "best_of"],
+        "intervals": ["Interval", "interval", "knee"],
+        "sweeps": ["sweep", "load_clips"],
+        "checks": ["check"],
+    },
+)
 
-class _Package(ModuleType):
-    """This package, where importing utils/sweep.py does not hide the function `sweep` behind the module."""
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if not (name in _MODULE_OF and isinstance(value, ModuleType)):
-            super().__setattr__(name, value)
+# Threads that wait for one another give their core away instead of spinning: beside other work, spinning costs a
+# hundredfold. GNU's, LLVM's and Intel's OpenMP all read it, when torch is imported; who has set it keeps it.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
-sys.modules[__name__].__class__ = _Package
+def _cache_of_numba() -> None:
+    """Librosa cannot be imported where numba finds no folder for its cache: give it one."""
+    found = importlib.util.find_spec("librosa")
+    homes = [Path(place) for place in found.submodule_search_locations or ()] if found else []
+    if homes and not any(os.access(place, os.W_OK) for place in (*homes, Path.home())):
+        os.environ.setdefault("NUMBA_CACHE_DIR", os.path.join(tempfile.gettempdir(), f"numba-{os.getpid()}"))
 
 
-def __getattr__(name: str):
-    if name not in _MODULE_OF:
-        raise AttributeError(f"module 'utils' has no attribute {name!r}")
-    value = getattr(import_module(f".{_MODULE_OF[name]}", __name__), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_MODULE_OF})
+_cache_of_numba()

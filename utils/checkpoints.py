@@ -8,6 +8,10 @@ from pathlib import Path
 
 REAL_LICENCE = "CC BY-NC-SA 4.0, not for commercial use"
 MINI_LICENCE = "CC0 1.0, free for all"
+MINI_CLAP, REAL_CLAP = "mini-clap", "laion/clap-htsat-unfused"  # what scores the clips of either family
+# Where a family does its best for its price: as long as its training clips, at the knee of its curve of steps.
+REAL_REGIME = {"num_inference_steps": 25, "audio_length_in_s": 10.24}
+MINI_REGIME = {"num_inference_steps": 10, "audio_length_in_s": 2.56}
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,11 @@ class Checkpoint:
     def is_mini(self) -> bool:
         """Whether it ships with the lessons."""
         return self.hub_id is None
+
+    @property
+    def regime(self) -> dict:
+        """The steps and the length in which to compare fairly: arguments of `generate` and `sweep`. See lesson 03."""
+        return dict(MINI_REGIME if self.is_mini else REAL_REGIME)
 
     @property
     def folder(self) -> Path:

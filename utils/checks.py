@@ -1,9 +1,39 @@
-"""What is wrong with an argument, in one sentence with the value and the allowed range."""
+"""The check of an exercise; and what is wrong with an argument, in one sentence with the value and the range.
+
+Used by the exercises of every lesson. Explained in lesson 01 (`notebooks/01_first_sound.ipynb`).
+"""
 
 from __future__ import annotations
 
 import reprlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from numbers import Integral, Real
+
+
+@contextmanager
+def check() -> Iterator[None]:
+    """Run asserts on an answer and print what the first one that fails says; nothing is raised.
+
+    Messages begin with "Not yet:" where the answer is still to be given, and with "Wrong:" and the reason where it
+    is given and wrong; the block ends by printing "Right" and what the answer shows. A name that does not exist yet
+    and an answer that the check cannot work with become such a line, too.
+
+        with check():
+            assert length is not None, "Not yet: put your length into `length`."
+            assert length >= 7, f"Wrong: {length} s is shorter than 7 s."
+            print("Right: the shortest one.")
+
+    Explained in lesson 01.
+    """
+    try:
+        yield
+    except AssertionError as error:
+        print(error)
+    except NameError as error:
+        print(f"Not yet: {error}. Run the cell with your answer, and the cells that it needs.")
+    except Exception as error:
+        print(f"Wrong: the check cannot use your answer ({type(error).__name__}: {error}).")
 
 
 def whole(name: str, value: object, low: int, high: int) -> int:
@@ -22,3 +52,14 @@ def number(name: str, value: object, low: float, high: float, unit: str = "") ->
     if not low <= value <= high:
         raise ValueError(f"{name} must be from {low:g} to {high:g}{unit}, not {value:g}{unit}.")
     return float(value)
+
+
+def text(name: str, value: object) -> str:
+    """`value` if it is text that can be written down. Raises TypeError, or ValueError for half a surrogate pair."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a string, not {reprlib.repr(value)}.")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{name} has a character that is none, at place {error.start + 1}: write it again.") from None
+    return value

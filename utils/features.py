@@ -17,25 +17,20 @@ FMAX = 8000.0  # Hz
 LOG_FLOOR = 1e-5  # magnitudes below this are clamped before the logarithm
 
 
-def hz_to_mel(frequency: float | np.ndarray) -> np.ndarray:
-    """The place of a frequency (Hz, at least 0) on Slaney's mel scale: even steps to 1 kHz, then even ratios."""
-    linear = np.asarray(frequency, dtype=float) * 3 / 200
-    return np.where(linear < 15, linear, 15 + 27 * np.log(np.maximum(linear, 15) / 15) / np.log(6.4))
-
-
-def mel_to_hz(mel: float | np.ndarray) -> np.ndarray:
-    """The frequency (Hz) of a place on Slaney's mel scale: the inverse of `hz_to_mel`."""
-    mel = np.asarray(mel, dtype=float)
-    return np.where(mel < 15, mel, 15 * 6.4 ** ((mel - 15) / 27)) * 200 / 3
-
-
 @lru_cache(maxsize=1)
 def mel_filterbank() -> np.ndarray:
-    """The mel filters, shape (64, 513): triangles of equal area, 0 to 8000 Hz; the same as librosa's."""
-    edges = mel_to_hz(np.linspace(0, hz_to_mel(FMAX), N_MELS + 2))
-    bins = np.fft.rfftfreq(N_FFT, 1 / SAMPLE_RATE)
-    triangles = [np.interp(bins, edges[i : i + 3], [0, 2 / (edges[i + 2] - edges[i]), 0]) for i in range(N_MELS)]
-    return np.array(triangles, dtype=np.float32)
+    """The mel filters, float32 of shape (64, 513): Slaney's triangles of equal area, 0 to 8000 Hz."""
+    from transformers.audio_utils import mel_filter_bank
+
+    scale = {"norm": "slaney", "mel_scale": "slaney"}
+    return mel_filter_bank(N_FFT // 2 + 1, N_MELS, 0.0, FMAX, SAMPLE_RATE, **scale).T.astype(np.float32)
+
+
+def mel_height(frequency: float | np.ndarray) -> float | np.ndarray:
+    """How high a frequency (Hz) stands on the mel axis of every picture, 0 (0 Hz) to 1 (8000 Hz)."""
+    from transformers.audio_utils import hertz_to_mel
+
+    return hertz_to_mel(frequency, "slaney") / hertz_to_mel(FMAX, "slaney")
 
 
 def log_mel(waveform: np.ndarray) -> np.ndarray:

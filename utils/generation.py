@@ -13,16 +13,18 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
 from diffusers import AudioLDMPipeline
 
-from .checks import number, whole
-from .clip import Clip, shorten
-from .loading import checkpoint_name
+from .checks import number, text, whole
+from .clip import Clip
+from .files import shorten
+from .isolation import isolated, one_call_at_a_time
+from .loading import checkpoint_name, is_mini
 
 MAX_SECONDS = 60.0  # of audio: the checkpoints were trained on about ten
 MAX_GUIDANCE = 50.0
@@ -44,14 +46,14 @@ class Request:
     prompt: str
     seed: int = 0
     negative_prompt: str | None = None
+    prompt_embeds: torch.Tensor | None = field(default=None, compare=False)
+    latents: torch.Tensor | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.prompt, str):
-            raise TypeError(f"A prompt must be a string, not {reprlib.repr(self.prompt)}.")
-        if not self.prompt.strip():
+        if not text("prompt", self.prompt).strip():
             raise ValueError(f"The prompt is empty ({self.prompt[:20]!r}): say in words what to hear.")
-        if not (self.negative_prompt is None or isinstance(self.negative_prompt, str)):
-            raise TypeError(f"A negative_prompt must be a string or None, not {reprlib.repr(self.negative_prompt)}.")
+        if self.negative_prompt is not None:
+            text("negative_prompt", self.negative_prompt)
         whole("seed", self.seed, 0, MAX_SEED)
 
 
@@ -65,12 +67,16 @@ def generate(
     negative_prompt: str | Sequence[str] | None = None,
     num_waveforms_per_prompt: int = 1,
     seed: int = 0,
+    prompt_embeds: torch.Tensor | np.ndarray | None = None,
+    latents: torch.Tensor | None = None,
     callback: Callable[[int, int, torch.Tensor], None] | None = None,
 ) -> Clip | list[Clip]:
     """Turn a prompt into sound with the pipeline's own call; the same seed gives the same clip.
 
     The parameters are those of `AudioLDMPipeline.__call__`, and so is the result: the plain pipeline, given
-    `generator=torch.Generator("cpu").manual_seed(seed)`, makes the same waveform more slowly.
+    `generator=torch.Generator("cpu").manual_seed(seed)`, makes the same waveform more slowly. That holds for every
+    scheduler, those too that draw noise at each step. One pipeline makes one call at a time: other threads wait. A mini
+    on a CPU uses one thread meanwhile, where OMP_NUM_THREADS is not set: a second one gains it nothing.
 
     Args:
         pipe: a loaded pipeline (`load_pipeline`).
@@ -81,7 +87,12 @@ def generate(
         negative_prompt: what not to hear; one for all prompts, or a list with one for each.
         num_waveforms_per_prompt: clips for each prompt.
         seed: of the first clip of each prompt, 0 to 2**32 - 1; clip i uses `seed + i`.
-        callback: called as `callback(step, timestep, latents)` after every step; an exception raised in it cancels.
+        prompt_embeds: instead of the encoding of `prompt`, which then is a label only: shape (width of the text
+            encoder's projection,) or (1, width), for example a row of `clap_embed`. Explained in lesson 07.
+        latents: what to start from instead of the seed's noise, (1, channels, frames, bands); they set the length where
+            they are shorter or longer than `audio_length_in_s`. Explained in lesson 07.
+        callback: called as `callback(step, timestep, latents)` after every step; what it writes into `latents` is
+            what the next step goes on with; an exception raised in it cancels.
 
     Returns:
         A `Clip`; a list of them, prompt by prompt, if `prompt` is a list or `num_waveforms_per_prompt` is over 1.
@@ -104,7 +115,11 @@ def generate(
     seed = whole("seed", seed, 0, MAX_SEED)
     clips = generate_batch(
         pipe,
-        [Request(p, seed + i, n) for p, n in zip(prompts, negatives, strict=True) for i in range(count)],
+        [
+            Request(p, seed + i, n, prompt_embeds, latents)
+            for p, n in zip(prompts, negatives, strict=True)
+            for i in range(count)
+        ],
         num_inference_steps=num_inference_steps,
         audio_length_in_s=audio_length_in_s,
         guidance_scale=guidance_scale,
@@ -142,19 +157,28 @@ def generate_batch(
 
     start = time.perf_counter()
     frames = math.ceil(samples / frame)
-    audios = _call(
-        pipe,
-        prompt_embeds=torch.cat([encode_prompt(pipe, r.prompt) for r in requests]),
-        negative_prompt_embeds=torch.cat([encode_prompt(pipe, r.negative_prompt or "") for r in requests])
-        if guided
-        else None,
-        latents=torch.cat([_noise(pipe, r.seed, frames) for r in requests]),
-        # the pipeline rounds down; half a mel frame more than the latents hold stays clear of 0.29 * 100 = 28.999...
-        audio_length_in_s=(frames * pipe.vae_scale_factor + 0.5) * hop / rate,
-        num_inference_steps=steps,
-        guidance_scale=guidance,
-        callback=callback,
-    )
+    given = {r.latents.shape[2] for r in requests if r.latents is not None and r.latents.dim() == 4}
+    if given and given != {frames}:
+        frames = given.pop()
+        samples = frames * frame
+        length = samples / rate
+    with one_call_at_a_time(pipe), isolated(threads=1 if _is_light(pipe) else None):
+        drawn = [torch.Generator("cpu").manual_seed(int(r.seed)) for r in requests]
+        audios = _call(
+            pipe,
+            [int(r.seed) for r in requests],
+            prompt_embeds=torch.cat([_embedding(pipe, r) for r in requests]),
+            negative_prompt_embeds=torch.cat([encode_prompt(pipe, r.negative_prompt or "") for r in requests])
+            if guided
+            else None,
+            latents=torch.cat([_start(pipe, r, frames, d) for r, d in zip(requests, drawn, strict=True)]),
+            generator=drawn,  # a scheduler that draws noise goes on with each clip's own
+            # the pipeline rounds down; half a mel frame more than the latents hold stays clear of 0.29 * 100 = 28.99...
+            audio_length_in_s=(frames * pipe.vae_scale_factor + 0.5) * hop / rate,
+            num_inference_steps=steps,
+            guidance_scale=guidance,
+            callback=callback,
+        )
     seconds = (time.perf_counter() - start) / len(requests)
     clips = []
     for request, audio in zip(requests, audios, strict=True):
@@ -193,25 +217,45 @@ def encode_prompt(pipe: AudioLDMPipeline, prompt: str) -> torch.Tensor:
     if key not in cache:
         if len(cache) >= CACHED_PROMPTS:
             cache.pop(next(iter(cache)))  # the oldest
-        tokens = torch.tensor([ids], device=pipe._execution_device)
-        with torch.no_grad():
+        with isolated(threads=1 if _is_light(pipe) else None):
+            tokens = torch.tensor([ids], device=pipe._execution_device)
             embedding = encoder(tokens, attention_mask=torch.ones_like(tokens)).text_embeds
-        cache[key] = torch.nn.functional.normalize(embedding, dim=-1).cpu()
+            cache[key] = torch.nn.functional.normalize(embedding, dim=-1).cpu()
     return cache[key]
 
 
-def _noise(pipe: AudioLDMPipeline, seed: int, frames: int) -> torch.Tensor:
+def _embedding(pipe: AudioLDMPipeline, request: Request) -> torch.Tensor:
+    if request.prompt_embeds is None:
+        return encode_prompt(pipe, request.prompt)
+    width = pipe.text_encoder.config.projection_dim
+    embedding = torch.as_tensor(request.prompt_embeds).detach().to("cpu", pipe.unet.dtype)
+    if embedding.shape not in ((width,), (1, width)):
+        raise ValueError(f"prompt_embeds must have the shape (1, {width}), not {tuple(embedding.shape)}.")
+    return embedding.reshape(1, width)
+
+
+def _start(pipe: AudioLDMPipeline, request: Request, frames: int, generator: torch.Generator) -> torch.Tensor:
     """Starting latents of one clip, (1, channels, frames, bands): drawn on the CPU in float32, so equal everywhere."""
     bands = pipe.vocoder.config.model_in_dim // pipe.vae_scale_factor
-    generator = torch.Generator("cpu").manual_seed(int(seed))
-    noise = torch.randn((1, pipe.unet.config.in_channels, frames, bands), generator=generator, dtype=torch.float32)
-    return noise.to(pipe.unet.dtype)
+    shape = (1, pipe.unet.config.in_channels, frames, bands)
+    noise = torch.randn(shape, generator=generator, dtype=torch.float32)
+    latents = noise if request.latents is None else request.latents.detach().cpu()
+    if latents.shape != shape:
+        raise ValueError(f"latents must have the shape {shape}, not {tuple(latents.shape)}.")
+    return latents.to(pipe.unet.dtype)
 
 
-def _call(pipe: AudioLDMPipeline, **arguments) -> np.ndarray:
+def _is_light(pipe: AudioLDMPipeline) -> bool:
+    """Whether a second thread of the CPU gains it nothing."""
+    return is_mini(pipe) and pipe._execution_device.type == "cpu"
+
+
+def _call(pipe: AudioLDMPipeline, seeds: list[int], **arguments) -> np.ndarray:
     """The pipeline's own call without its progress bar, (batch, samples); memory is given back if it runs out."""
     bar = getattr(pipe, "_progress_bar_config", {})
     pipe.set_progress_bar_config(**{**bar, "disable": True})
+    if hasattr(pipe.scheduler, "noise_sampler_seed"):  # the one scheduler that asks no generator for its noise
+        pipe.scheduler.noise_sampler_seed = seeds
     try:
         return pipe(**arguments).audios
     except RuntimeError as error:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import difflib
 import errno
 import hashlib
+import json
 import mmap
+import ssl
 from concurrent.futures import Future
 from pathlib import Path
 from threading import Thread
@@ -45,6 +47,13 @@ def check_files(names: set[str], source: str) -> None:
         )
 
 
+def check_kind(model_index: Path, label: str) -> None:
+    """Raise LoadingError if this file asks for another pipeline than AudioLDM's."""
+    kind = json.loads(model_index.read_text(encoding="utf-8")).get("_class_name")
+    if kind != "AudioLDMPipeline":
+        raise LoadingError(f"{label} is not an AudioLDM: its model_index.json asks for {kind}.")
+
+
 def names_in(folder: Path) -> set[str]:
     """The files of a pipeline's folder, "unet/config.json" and so on; nothing that lies deeper."""
     paths = (path for pattern in ("*", "*/*") for path in folder.glob(pattern))
@@ -76,7 +85,7 @@ def release(version: str) -> tuple[int, ...]:
 
 def download(hub_id: str, revision: str | None, label: str) -> Path:
     """The folder of a checkpoint in the Hub's cache, downloaded and checked where it is not there yet."""
-    from huggingface_hub import constants, snapshot_download
+    from huggingface_hub import constants, hf_hub_download, snapshot_download
 
     if cached := cached_folder(hub_id, revision):
         return cached
@@ -88,6 +97,7 @@ def download(hub_id: str, revision: str | None, label: str) -> Path:
         texts = [n for n in files if n.endswith((".json", ".txt")) and n.split("/")[0] in (*MODELS, "tokenizer")]
         wanted = ["model_index.json", "scheduler/scheduler_config.json", *texts]
         wanted += [name for model in MODELS for name in _weights(set(files), model)]
+        check_kind(Path(hf_hub_download(hub_id, "model_index.json", revision=info.sha)), label)
         megabytes = sum(files[name].size or 0 for name in wanted) / 1e6
         licence = BY_HUB_ID[hub_id].licence if hub_id in BY_HUB_ID else "see its page"
         print(f"{label}: downloading {megabytes:,.0f} MB from the Hugging Face Hub (licence: {licence}).")
@@ -104,6 +114,17 @@ def download(hub_id: str, revision: str | None, label: str) -> Path:
     except Exception as error:
         raise LoadingError(_why_no_download(error, hub_id)) from None
     return folder
+
+
+def reach(hub_id: str, file: str) -> None:
+    """Raise LoadingError, within seconds, where a repository is neither on this machine nor to be had."""
+    from huggingface_hub import try_to_load_from_cache
+
+    if not isinstance(try_to_load_from_cache(hub_id, file), str):
+        try:
+            look(hub_id, None, ANSWER_SECONDS)
+        except Exception as error:
+            raise LoadingError(_why_no_download(error, hub_id)) from None
 
 
 def cached_folder(hub_id: str, revision: str | None) -> Path | None:
@@ -142,8 +163,14 @@ def _why_no_download(error: BaseException | None, hub_id: str) -> str:
     signs: set[str] = set()
     first, status = error, 0
     while error:
-        signs |= {cls.__name__ for cls in type(error).__mro__} | {errno.errorcode.get(getattr(error, "errno", 0), "")}
-        signs |= {sign for sign in ("Timeout", "Consistency check") if sign in f"{type(error).__name__}: {error}"}
+        signs |= {cls.__name__ for cls in type(error).__mro__}
+        if not isinstance(error, ssl.SSLError):  # its numbers are OpenSSL's, not the system's
+            signs |= {errno.errorcode.get(getattr(error, "errno", 0), "")}
+        signs |= {
+            sign
+            for sign in ("Timeout", "Consistency check", "CERTIFICATE_VERIFY_FAILED")
+            if sign in f"{type(error).__name__}: {error}"
+        }
         status = status or getattr(getattr(error, "response", None), "status_code", 0)
         error = error.__cause__ or error.__context__
     near = [] if hub_id in BY_HUB_ID else difflib.get_close_matches(hub_id, BY_HUB_ID, n=2)
@@ -151,6 +178,11 @@ def _why_no_download(error: BaseException | None, hub_id: str) -> str:
     offline = "or take mini-s-v2, which needs no network"
     login = "log in with `hf auth login`"
     reasons = (
+        (
+            {"CERTIFICATE_VERIFY_FAILED", "SSLCertVerificationError"},
+            "This network answers for the Hugging Face Hub with a certificate of its own: let SSL_CERT_FILE and "
+            f"REQUESTS_CA_BUNDLE name the file with that certificate, {offline}.",
+        ),
         ({"ENOSPC", "EDQUOT", "EFBIG"}, f"The disk is full: make room for {hub_id}, or let HF_HOME name another disk."),
         (
             {"EACCES", "EEXIST", "ENOTDIR", "EPERM", "EROFS"},

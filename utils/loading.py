@@ -15,8 +15,8 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from .checkpoints import BY_HUB_ID, CHECKPOINTS
-from .hub import LoadingError, cached_folder, check_files, download, first_line, look, names_in, release
+from .checkpoints import BY_HUB_ID, CHECKPOINTS, MINI_REGIME, MINIS, REAL_REGIME
+from .hub import LoadingError, cached_folder, check_files, check_kind, download, first_line, look, names_in, release
 
 if TYPE_CHECKING:
     import torch
@@ -49,7 +49,7 @@ def load_pipeline(
       mini-s-v2; and says in one line which, where, in which dtype and why.
     device: "cuda", "mps" or "cpu"; by default the best there is.
     dtype: "float32", "float16" or "bfloat16"; by default float16 on CUDA, else float32. On a CPU "bfloat16" is faster
-      where the processor has units for it, and inexact.
+      where the processor has units for it, inexact, and several times slower where it has none, which a line then says.
     offload: keep only the part that is at work on the GPU (slower, a fraction of the memory; nothing to do on a CPU).
     vae_slicing: decode a batch clip by clip (less memory).
     original_attention_heads: give the UNet the heads of the original AudioLDM, 32 or 64 channels each, where the Hub's
@@ -81,6 +81,20 @@ def checkpoint_name(pipe: AudioLDMPipeline) -> str:
     if source in BY_HUB_ID:
         return BY_HUB_ID[source].name
     return Path(source).name if Path(source).is_dir() else source
+
+
+def is_mini(pipe: AudioLDMPipeline) -> bool:
+    """Whether a pipeline is of the mini family, or in its format: then `mini-clap` scores it. Explained in lesson 02."""
+    return checkpoint_name(pipe) in MINIS or type(pipe.vocoder).__name__ == "GriffinLimVocoder"
+
+
+def regime(pipe: AudioLDMPipeline) -> dict:
+    """The steps and the length in which a checkpoint is compared fairly: `generate(pipe, prompt, **regime(pipe))`.
+
+    `num_inference_steps` at the knee, `audio_length_in_s` as in its training: 10 and 2.56 s for the minis, 25 and
+    10.24 s for the real checkpoints and whatever else has their format. Explained in lesson 03.
+    """
+    return dict(MINI_REGIME if is_mini(pipe) else REAL_REGIME)
 
 
 def original_heads(channels: tuple[int, ...]) -> list[int]:
@@ -167,7 +181,18 @@ def _dtype(dtype: str | torch.dtype | None, device: str) -> torch.dtype:
         raise ValueError("dtype='float16' is for GPUs: on a CPU use float32, or bfloat16 (inexact).")
     if name == "bfloat16" and on_cuda and torch.cuda.get_device_capability(device)[0] < 8:
         raise ValueError("dtype='bfloat16' needs a GPU of the Ampere generation (2020) or later: here use float16.")
+    if name == "bfloat16" and device == "cpu" and not _has_bfloat16_units():
+        print("This processor has no units for bfloat16: it will take several times as long as float32.")
     return getattr(torch, name)
+
+
+def _has_bfloat16_units() -> bool:
+    """Whether the processor computes in bfloat16 itself; what cannot be found out is taken for a yes."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8").split()
+    except OSError:
+        return True
+    return bool({"avx512_bf16", "amx_bf16", "bf16"} & set(flags))
 
 
 # ---- from folder to pipeline
@@ -180,10 +205,8 @@ def _load(folder: Path, label: str, dtype: torch.dtype, original: bool) -> Audio
 
     options: dict[str, Any] = {"dtype" if release(diffusers.__version__) >= (0, 40) else "torch_dtype": dtype}
     with _reading(folder, label):
-        kind = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))["_class_name"]
+        check_kind(folder / "model_index.json", label)
         channels = json.loads((folder / "unet" / "config.json").read_text(encoding="utf-8"))["block_out_channels"]
-    if kind != "AudioLDMPipeline":
-        raise LoadingError(f"{label} is not an AudioLDM: its model_index.json asks for {kind}.")
     heads = {"attention_head_dim": original_heads(channels)} if original else {}
     with _reading(folder, label), quiet():
         unet = diffusers.UNet2DConditionModel.from_pretrained

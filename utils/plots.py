@@ -19,9 +19,11 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from .clip import Clip, shorten
-from .features import FMAX, HOP_LENGTH, SAMPLE_RATE, log_mel
-from .measures import DB_PER_NEPER, Interval
+from .clip import Clip
+from .features import HOP_LENGTH, SAMPLE_RATE, log_mel, mel_height
+from .files import shorten
+from .intervals import Interval
+from .measures import DB_PER_NEPER
 from .player import COLOURS, DB_RANGE
 
 if TYPE_CHECKING:
@@ -253,6 +255,35 @@ def curve(
     return Picture(figure, f"{words} {alt}".strip())
 
 
+def effects(
+    intervals: Mapping[str, Interval], x_label: str, *, comparisons: int | None = None, zero: bool = True, alt: str = ""
+) -> Picture:
+    """Intervals as dots with bars, one a row: which of them leaves out zero, no effect?
+
+    Args:
+        intervals: label -> `Interval`, from the top; all in the unit that `x_label` names.
+        comparisons: how many the page makes: then each row says its `verdict`, and only an effect has a full dot.
+        zero: draw the line of no effect. alt: what is to be seen.
+
+    Explained in lesson 02.
+    """
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, 1.0 + 0.34 * len(intervals)))
+        axes = figure.subplots()
+        for row, found in enumerate(intervals.values()):
+            verdict = found.verdict(comparisons) if comparisons else ""
+            face = {} if verdict in ("", "an effect") else {"markerfacecolor": "white"}
+            bar = [[found.mean - found.low], [found.high - found.mean]]
+            axes.errorbar([found.mean], [-row], xerr=bar, fmt="o", color=LINES[0], capsize=4, **face)
+            axes.annotate(verdict, (1.01, -row), xycoords=("axes fraction", "data"), va="center", color="#444444")
+        axes.set_yticks([-row for row in range(len(intervals))], [textwrap.fill(label, 46) for label in intervals])
+        axes.set(xlabel=x_label, ylim=(0.6 - len(intervals), 0.6))
+        if zero:
+            axes.axvline(0, color="grey", linestyle=":", linewidth=1.2)
+    said = (f"{name}: {i}" + (f", {i.verdict(comparisons)}" if comparisons else "") for name, i in intervals.items())
+    return Picture(figure, f"{x_label}, dots with 95% intervals. {'; '.join(said)}. {alt}".strip())
+
+
 def _line(axes: Axes, index: int, name: str, x: Sequence[float], y: Sequence, linestyle: str = "-"):
     mean = list(map(float, y))
     bars = [(v.mean - v.low, v.high - v.mean) if isinstance(v, Interval) else (0, 0) for v in y]
@@ -262,9 +293,7 @@ def _line(axes: Axes, index: int, name: str, x: Sequence[float], y: Sequence, li
 
 
 def _draw(axes: Axes, sound: Sound):
-    from librosa import hz_to_mel
-
-    mel = log_mel(sound.waveform) if isinstance(sound, Clip) else np.asarray(sound)
+    mel = log_mel(sound.resampled().waveform) if isinstance(sound, Clip) else np.asarray(sound)
     low, high = DB_RANGE
     image = axes.imshow(
         DB_PER_NEPER * mel.T,
@@ -276,7 +305,7 @@ def _draw(axes: Axes, sound: Sound):
         vmin=low,
         vmax=high,
     )
-    axes.set_yticks(hz_to_mel(KILOHERTZ) / hz_to_mel(FMAX), [f"{f / 1000:g}" for f in KILOHERTZ])
+    axes.set_yticks(mel_height(np.array(KILOHERTZ)), [f"{f / 1000:g}" for f in KILOHERTZ])
     axes.set(xlabel="Time (s)", ylabel="Frequency (kHz)")
     axes.label_outer()
     return image
@@ -293,4 +322,4 @@ def _describe(sounds, row_labels: Sequence[str], column_labels: Sequence[str], t
 
 
 def _name(clip: Clip) -> str:
-    return ", ".join(filter(None, [shorten(clip.settings.get("prompt", "")), clip.facts])) or "a sound"
+    return ", ".join(filter(None, [shorten(clip.title), clip.facts])) or "a sound"

@@ -35,16 +35,32 @@ import torch
 import transformers
 from scipy.io import wavfile
 
+from . import clap
+from . import measures as of_sound
 from .checkpoints import MINIS
 from .checks import number, whole
-from .clip import Clip, write_whole
+from .clip import Clip
+from .files import write_whole
 from .generation import MAX_BATCH, MAX_GUIDANCE, MAX_SECONDS, MAX_SEED, Request, generate_batch
 from .loading import PROBE, checkpoint_name, load_pipeline, locate
-from .measures import MEASURES
 
 if TYPE_CHECKING:
     from diffusers import AudioLDMPipeline
 
+MEASURES = {  # those of one clip, by name
+    measure.__name__: measure
+    for measure in (
+        of_sound.loudness_db,
+        of_sound.noise_floor_db,
+        of_sound.spectral_flatness,
+        of_sound.spectral_centroid_hz,
+        of_sound.onset_rate,
+        of_sound.tempo_bpm,
+        of_sound.clipped_share,
+        of_sound.is_silent,
+        clap.clap_similarity,
+    )
+}
 ASK_ABOVE = 500  # clips: an hour on a CPU at the real checkpoints' size
 PROBE_STEPS, PROBE_SECONDS = 10, 2.56  # of the clip that a long sweep's duration is estimated from
 
@@ -95,7 +111,7 @@ def sweep(
         prompts, num_inference_steps, audio_length_in_s, guidance_scale, negative_prompts, seeds: as in `generate`.
         folder: where the clips are kept; None keeps them until Python ends. Several sweeps, even at the same time,
             can share a folder and each other's clips.
-        measures: names in `utils.measures.MEASURES` ("noise_floor_db", "clap_similarity", ...) or functions of a
+        measures: names in `utils.sweeps.MEASURES` ("noise_floor_db", "clap_similarity", ...) or functions of a
             clip; each makes a column. They can be added later: the clips stay.
         batch_size: clips generated together, 1 to 64, where steps, length and guidance are equal; by default 8 for
             the minis and with CUDA, else 1: a real checkpoint gains a tenth of its time from it on a CPU, and would
@@ -210,7 +226,7 @@ def _prepared(folder: str | os.PathLike | None) -> Path:
         temporary = tempfile.TemporaryDirectory(prefix="sweep-")
         atexit.register(temporary.cleanup)
         return Path(temporary.name)
-    place = Path(folder)
+    place = Path(folder).expanduser().absolute()
     try:
         place.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=place).close()
@@ -363,7 +379,7 @@ def _hash(pipe: AudioLDMPipeline) -> str:
 
 def _name(point: Point, fingerprint: str) -> str:
     """The name of a clip's sound file: words of the prompt for who browses the folder, and the hash that counts."""
-    words = re.sub(r"[^a-z0-9]+", "-", point.prompt.lower())[:40].strip("-")
+    words = re.sub(r"[^a-z0-9]+", "-", point.prompt.lower())[:40].strip("-") or "clip"
     key = hashlib.sha256(json.dumps([point._asdict(), fingerprint], sort_keys=True).encode()).hexdigest()[:24]
     return f"{words}-{key}.wav"
 

@@ -1,0 +1,72 @@
+"""Calls that depend on nothing but their arguments: torch's global settings neither leak into them nor out of them.
+
+Explained in lesson 06 (`notebooks/06_inside_audioldm.ipynb`).
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+from weakref import WeakKeyDictionary, WeakSet
+
+import torch
+
+_locks: WeakKeyDictionary[Any, threading.RLock] = WeakKeyDictionary()
+_at_work: WeakSet[Any] = WeakSet()
+_changing = threading.Lock()
+_default_dtypes: list[torch.dtype] = []  # what it was, once for each call that is going on: it is one for all threads
+
+# The threads of a forked process do not exist, and waiting for them would never end: there, torch works with one.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
+
+
+@contextmanager
+def isolated(threads: int | None = None) -> Iterator[None]:
+    """As if the caller had set nothing: no autocast, no inference mode, no gradients; float32, and the CPU, by default.
+
+    `threads`: how many torch uses meanwhile on a CPU; None, or where OMP_NUM_THREADS is set, as many as before.
+    """
+    with ExitStack() as stack, _float32_by_default():
+        for kind in ("cpu", "cuda", "mps"):
+            if torch.is_autocast_enabled(kind):
+                stack.enter_context(torch.autocast(kind, enabled=False))
+        stack.enter_context(torch.inference_mode(False))
+        stack.enter_context(torch.no_grad())
+        stack.enter_context(torch.device("cpu"))
+        if threads and "OMP_NUM_THREADS" not in os.environ:
+            stack.callback(torch.set_num_threads, torch.get_num_threads())
+            torch.set_num_threads(threads)
+        yield
+
+
+@contextmanager
+def _float32_by_default() -> Iterator[None]:
+    with _changing:  # only the first of several calls at once finds what the caller has set, and the last restores it
+        _default_dtypes.append(_default_dtypes[0] if _default_dtypes else torch.get_default_dtype())
+        torch.set_default_dtype(torch.float32)
+    try:
+        yield
+    finally:
+        with _changing:
+            before = _default_dtypes.pop()
+            torch.set_default_dtype(torch.float32 if _default_dtypes else before)
+
+
+@contextmanager
+def one_call_at_a_time(thing: Any) -> Iterator[None]:
+    """Hold a pipeline for one call: its scheduler and tokenizer keep the state of the call that is going on.
+
+    Another thread waits. Raises RuntimeError for a call from within a call's own callback.
+    """
+    with _locks.setdefault(thing, threading.RLock()):
+        if thing in _at_work:
+            raise RuntimeError("This pipeline is in the middle of a clip: load a second one to use in its callback.")
+        _at_work.add(thing)
+        try:
+            yield
+        finally:
+            _at_work.discard(thing)
