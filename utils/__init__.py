@@ -38,6 +38,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "intervals": ["Interval", "interval", "knee"],
         "sweeps": ["sweep", "load_clips"],
         "checks": ["check"],
+        "training": ["train"],
     },
 )
 
