@@ -303,7 +303,7 @@ def make_repository(
     index["tokenizer"] = ["transformers", "RobertaTokenizerFast"]
     (folder / "model_index.json").write_text(json.dumps(index, indent=2))
     if in_2023:
-        _back_to_2023(folder)
+        back_to_2023(folder)
     return folder
 
 
@@ -325,7 +325,8 @@ def _at_working_levels(unet, vocoder) -> None:
     handle.remove()
 
 
-def _back_to_2023(folder: Path) -> None:
+def back_to_2023(folder: Path) -> None:
+    """Rewrite a repository's weights as they were kept in 2023: pickled, and under the old names."""
     import torch
     from safetensors.torch import load_file
 
