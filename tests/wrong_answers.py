@@ -14,10 +14,10 @@ WRONG: dict[tuple[str, int], dict[str, str]] = {
         'Path("outputs/dog.wav").unlink()\nmine = generate(pipe, "a dog", audio_length_in_s=2.56, seed=7)': "`save`",
     },
     ("01", 2): {
-        "latent_frames = round(10.24 * 100)": "frames has the spectrogram",
-        "latent_frames = round(10.24 * 16000) // pipe.vae_scale_factor": "divide the frames of the spectrogram",
-        "latent_frames = 10.24 / 5": "divide the frames of the spectrogram",
-        "latent_frames = 64": "divide the frames of the spectrogram",
+        "third = generate(pipe, prompt, seed=2, **settings)": "seed is 2",
+        "third = generate(pipe, prompt, seed=3)": "audio_length_in_s is 5.0",
+        'third = generate(pipe, "techno", seed=3, **settings)': "prompt is 'techno'",
+        "third = takes": "cannot use your answer",
     },
     ("01", 3): {
         "player = Audio(whisper / 2, rate=16000, normalize=False)": "that of `whisper`",
@@ -25,10 +25,10 @@ WRONG: dict[tuple[str, int], dict[str, str]] = {
         "player = None": "cannot use your answer",
     },
     ("01", 4): {
-        "def loudest_frequency(clip):\n    return np.argmax(np.abs(np.fft.rfft(clip.waveform)))": "a tone of 196.0 Hz",
-        "def loudest_frequency(clip):\n    return 440.0": "you say 440.0",
-        "def loudest_frequency(clip):\n    return np.abs(np.fft.rfft(clip.waveform)).max()": "a tone of 196.0 Hz",
-        "def loudest_frequency(clip):\n    pass": "cannot use your answer",
+        'change = changes["the two prompts above"]': "`upbeat` against `calm`",
+        'change = interval(*brightness[::-1], unit="Hz")': "`upbeat` minus the new prompt",
+        'change = interval(brightness[0][:4], brightness[1][:4], unit="Hz")': "from 4 pairs",
+        "change = np.mean(brightness[0]) - np.mean(brightness[1])": "cannot use your answer",
     },
     ("02", 1): {
         'clean = generate(pipe, "footsteps, low quality", audio_length_in_s=2.56)': "dB lower",
