@@ -40,9 +40,11 @@ ENVIRONMENT = {  # what the stored outputs are made with, and compared under, on
     "HF_HUB_OFFLINE": "1",
     "MPLBACKEND": "module://matplotlib_inline.backend_inline",
     "TOKENIZERS_PARALLELISM": "false",
+    "AUDIOLDM_PROGRESS": "0",  # bars of trainings say how long it takes: no two runs print the same
 }
 CELL_TIMEOUT = 120  # seconds
 LESSON_SECONDS = 60  # seconds that a lesson may take
+TRAINING_SECONDS = 120  # and lesson 08, which trains networks
 LESSON_BYTES = 2_000_000
 OURS = ("header", "setup", "navigation")  # tags of the cells that `inject` writes
 SOLUTION = "# @title A solution"  # first line of a solution: in Colab, what is shown while it is folded
@@ -375,8 +377,9 @@ def verify(path: Path, fresh: NotebookNode | None = None) -> list[str]:
     for old, new in zip(code_cells(stored), code_cells(fresh), strict=True):
         if kinds(old) != kinds(new) and "nbval-skip" not in tags(old):
             found.append(f"cell {new.execution_count} puts out {kinds(new)}, and {kinds(old)} is stored")
-    if seconds > LESSON_SECONDS:
-        found.append(f"it took {seconds:.0f} s; a lesson may take {LESSON_SECONDS} s")
+    allowed = TRAINING_SECONDS if path.name.startswith("08") else LESSON_SECONDS
+    if seconds > allowed:
+        found.append(f"it took {seconds:.0f} s; this lesson may take {allowed} s")
     if path.stat().st_size > LESSON_BYTES:
         found.append(f"it takes {path.stat().st_size / 1e6:.1f} MB; a lesson may take {LESSON_BYTES / 1e6:.0f} MB")
     return found

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import math
+import os
 import signal
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -42,7 +43,7 @@ def train(
         steps: steps of the optimiser in all, 1 to 1,000,000.
         learning_rate: the largest; it rises in the first steps and falls to nothing along a cosine. AdamW.
         file: where the state is kept every few seconds, and until the training is finished. None: nowhere.
-        progress: show a bar with the time left (the environment variable TQDM_DISABLE=1 hides it, too).
+        progress: show a bar with the time left (the environment variable AUDIOLDM_PROGRESS=0 hides it, too).
 
     Raises:
         ValueError: nothing to learn, a number out of range, or a `file` that belongs to another training.
@@ -132,4 +133,5 @@ def _stop_button() -> Iterator[list]:
 def _bar(steps: int, done: int, progress: bool):
     from tqdm.auto import tqdm
 
-    return tqdm(total=steps, initial=done, desc="Training", leave=False, **({} if progress else {"disable": True}))
+    hidden = not progress or os.environ.get("AUDIOLDM_PROGRESS") == "0"
+    return tqdm(total=steps, initial=done, desc="Training", leave=False, **({"disable": True} if hidden else {}))
