@@ -6,6 +6,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "studio": ["Studio"],
-        "listening": ["ABX", "Rating", "pool", "summary", "plot"],
+        "listening": ["ABX", "Preference", "Rating"],
+        "results": ["pool", "summary", "plot"],
     },
 )

@@ -1,4 +1,4 @@
-"""Blind listening: can a difference be heard (A/B/X), and how good do clips sound (ratings from 1 to 5)?
+"""Blind listening: can a difference be heard (A/B/X), which is preferred, and how good do clips sound (1 to 5)?
 
 Neither what made a clip nor its picture is shown. Every answer is saved at once. Explained in lesson 05
 (`notebooks/05_playground.ipynb`).
@@ -6,10 +6,8 @@ Neither what made a clip nor its picture is shown. Every answer is saved at once
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import html
-import time
+import warnings
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,17 +17,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from utils.clip import Clip
-from utils.files import write_whole
-from utils.intervals import interval
-from utils.player import NO_MATHS
-from utils.plots import LINES, STYLE, WIDTH, Picture
+from utils import Clip, load_clips
 
-COLUMNS = ["test", "kind", "listener", "trial", "label", "truth", "answer"]
+from . import answers
+from .panel import listening_panel
+
 PATH = "outputs/listening.csv"
 QUALITY = "How good does this sound? 1 is bad, 5 is excellent."
-DOUBLE_CLICK = 0.4  # seconds after an answer in which buttons do nothing
-ONE_AT_A_TIME = "for (const a of document.querySelectorAll('audio')) if (a !== this) a.pause()"
+FITS = "Which fits “{prompt}” better?"
+LOUD = 6.0  # dB over the middle of a test from which a clip is announced; so is one beyond full scale
 
 
 @dataclass(frozen=True)
@@ -43,102 +39,98 @@ class Trial:
 
 
 class ListeningTest:
-    """What A/B/X and rating have in common: hidden trials, answered one by one, each saved at once.
+    """What the tests have in common: hidden trials, answered one by one, each saved at once, and answered once.
 
-    In a notebook it is a panel with players and buttons; `sounds` and `answer` do the same without one. The answers go
-    to a CSV file; where that holds answers of this listener to this test, it goes on behind the last one.
+    In a notebook it is a panel with players and buttons; `begin`, `sounds` and `answer` do the same without one. The
+    answers go to a CSV file, which others may use, too; what it holds of this listener and this test goes on.
     """
 
     kind: str
     choices: tuple[str, ...]
 
-    def __init__(self, trials: Sequence[Trial], listener: str, path: str | Path, seed: int):
-        if not isinstance(listener, str) or not listener.strip():
-            raise ValueError(f"listener must be a name, which tells the answers of a class apart, not {listener!r}.")
-        self.listener, self.path = listener.strip(), Path(path)
+    def __init__(self, trials: Sequence[Trial], listener: str | None, path: str | Path, seed: int):
+        self.path, self.seed, self.listener = Path(path).expanduser(), seed, None
+        self.asked = self.trials = list(trials)
         # what was asked, not the samples: those differ in their last digits between the machines of a class
-        asked = [(t.question, t.label, [repr(c.settings) for c in t.sounds.values()]) for t in trials]
-        self.id = hashlib.sha256(repr((self.kind, seed, asked)).encode()).hexdigest()[:12]
-        # an order of its own for every listener, so that tiredness falls on no clip in particular
-        rng = np.random.default_rng([seed, zlib.crc32(self.listener.encode())])
-        self._trials = [self._hide(trials[i], rng) for i in rng.permutation(len(trials))]
-        saved = _read(self.path)
-        self.results = saved[(saved.test == self.id) & (saved.listener == self.listener)].reset_index(drop=True)
+        facts = [(t.question, t.label, [_facts(clip) for clip in t.sounds.values()]) for t in trials]
+        self.id = hashlib.sha256(repr((self.kind, seed, facts)).encode()).hexdigest()[:12]
+        levels = [level_db(clip) for trial in trials for clip in trial.sounds.values()]
+        self.loud = float(np.median(levels)) + LOUD
+        self.results = pd.DataFrame(columns=answers.HEADER, dtype=str)
+        if listener is not None:
+            self.begin(listener)
 
-    def _hide(self, trial: Trial, rng: np.random.Generator) -> Trial:
+    def begin(self, listener: str) -> None:
+        """Say who listens, by a name or a pseudonym; raises ValueError for "", "you" and the like."""
+        self.listener = answers.listener_name(listener)
+        # an order of its own for every listener, so that tiredness falls on no clip in particular
+        rng = np.random.default_rng([self.seed, zlib.crc32(self.listener.encode())])
+        self.trials = [self.hide(self.asked[i], rng) for i in rng.permutation(len(self.asked))]
+        self._take_over(answers.read(self.path))
+
+    def hide(self, trial: Trial, rng: np.random.Generator) -> Trial:
+        """The trial as this listener gets it."""
         return trial
 
     @property
     def remaining(self) -> int:
         """How many trials are still to be answered."""
-        return len(self._trials) - len(self.results)
+        return len(self.trials) - len(self.results)
+
+    @property
+    def number(self) -> int:
+        """Which trial it is, 1 up."""
+        answered = set(self.results.trial)
+        return next((n for n in range(1, len(self.trials) + 1) if str(n) not in answered), len(self.trials) + 1)
+
+    @property
+    def now(self) -> Trial:
+        """The trial to be answered; raises ValueError where there is none, or nobody who listens."""
+        if self.listener is None:
+            raise ValueError("Say first who listens, by a name or a pseudonym: `test.begin(...)`.")
+        if not self.remaining:
+            raise ValueError(f"All {len(self.trials)} trials are answered: see `summary(test.results)`.")
+        return self.trials[self.number - 1]
 
     @property
     def sounds(self) -> dict[str, Clip]:
         """What is to be heard now, without its settings: clips under the names A, B, X, or one without a name."""
-        return {name: Clip(clip.waveform, clip.sample_rate) for name, clip in self._now.sounds.items()}
+        return {name: Clip(clip.waveform, clip.sample_rate) for name, clip in self.now.sounds.items()}
+
+    @property
+    def is_loud(self) -> bool:
+        """Whether a sound of this trial is much louder than the others of the test, or beyond full scale."""
+        return any(clip.peak > 1 or level_db(clip) > self.loud for clip in self.now.sounds.values())
 
     def answer(self, choice: str | int) -> None:
         """Answer this trial, save the answer, and go to the next trial.
 
+        Where the trial has been answered in another tab or process meanwhile, that answer stays, with a warning.
         Raises ValueError if `choice` is not one of `choices`, or no trial is left; OSError if it cannot be saved.
         """
-        now, choice = self._now, str(choice).strip().upper()
+        now, choice, number = self.now, str(choice).strip().upper(), self.number
         if choice not in self.choices:
             raise ValueError(f"The answer must be one of {', '.join(self.choices)}, not {choice!r}.")
-        row = [self.id, self.kind, self.listener, str(len(self.results) + 1), now.label, now.truth, choice]
-        new = pd.DataFrame([row], columns=COLUMNS)
-        write_whole(self.path, pd.concat([_read(self.path), new]).to_csv(index=False).encode())
-        self.results = pd.concat([self.results, new], ignore_index=True)
+        row = [self.id, self.kind, self.listener, str(number), now.label, now.truth, choice]
+        before = len(self.results)
+        self._take_over(answers.add(self.path, dict(zip(answers.COLUMNS, row, strict=True))))
+        if len(self.results) != before + 1 or self.results.answer[self.results.trial == str(number)].item() != choice:
+            warnings.warn(f"This test is also open elsewhere: it goes on with trial {self.number}.", stacklevel=2)
 
-    @property
-    def _now(self) -> Trial:
-        if not self.remaining:
-            raise ValueError(f"All {len(self._trials)} trials are answered: see `summary(test.results)`.")
-        return self._trials[len(self.results)]
+    def _take_over(self, held: pd.DataFrame) -> None:
+        """Keep the answers of this listener to this test, one a trial: the first."""
+        own = held[(held.test == self.id) & (held.listener == self.listener)].drop_duplicates("trial")
+        trials = [str(n) for n in range(1, len(self.trials) + 1)]
+        self.results = own[own.trial.isin(trials)].sort_values("trial", key=lambda t: t.astype(int), ignore_index=True)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}: {len(self.results)} of {len(self._trials)} trials answered by {self.listener}."
+        by = f" by {self.listener}" if self.listener else ""
+        return f"{type(self).__name__}: {len(self.results)} of {len(self.trials)} trials answered{by}."
 
     @cached_property
     def view(self):
         """The panel, a widget."""
-        import ipywidgets as widgets
-
-        page, narrow = widgets.HTML(), widgets.Layout(width="64px")
-        buttons = widgets.HBox([widgets.Button(description=choice, layout=narrow) for choice in self.choices])
-        answered = 0.0
-
-        def show() -> None:
-            page.value = self._html()
-            buttons.layout.display = "" if self.remaining else "none"
-
-        def press(button: widgets.Button) -> None:
-            nonlocal answered
-            if time.monotonic() < answered + DOUBLE_CLICK:
-                return
-            try:
-                self.answer(button.description)
-                show()
-            except OSError as error:
-                page.value += f'<p role="alert">{html.escape(str(error))}</p>'
-            answered = time.monotonic()
-
-        for button in buttons.children:
-            button.on_click(press)
-        show()
-        return widgets.VBox([page, buttons])
-
-    def _html(self) -> str:
-        if not self.remaining:
-            return f"<p>{html.escape(repr(self))} Thank you!</p>{summary(self.results).to_html()}"
-        question = html.escape(f"{len(self.results) + 1} of {len(self._trials)}. {self._now.question}")
-        players = "".join(
-            f'<p><label>{name} <audio controls onplay="{ONE_AT_A_TIME}" style="vertical-align:middle;max-width:85%"'
-            f' src="data:audio/wav;base64,{base64.b64encode(clip.wav()).decode()}"></audio></label></p>'
-            for name, clip in self.sounds.items()
-        )
-        return f'<div class="{NO_MATHS}"><p><bdi>{question}</bdi></p>{players}</div>'
+        return listening_panel(self)
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
         view = {"version_major": 2, "version_minor": 0, "model_id": self.view.model_id}
@@ -148,29 +140,71 @@ class ListeningTest:
 class ABX(ListeningTest):
     """Can the difference between two groups of clips be heard? X is A or B: which?
 
+    For clips that are nearly alike; which of two different ones is better, `Preference` asks.
+
     Args:
         a, b: as many clips each, or two parts of a sweep's table; pair i, such as one prompt and seed at 5 and at 25
             steps, makes `repeats` trials, each with A and B in random places and X drawn by a coin.
         label: what is compared, "5 or 25 steps"; hidden until the end.
-        listener: who listens. path: the CSV file. seed: of the order, 0 up.
+        listener: who listens, a name or a pseudonym; without it the panel asks. "you" is refused.
+        path: the CSV file. seed: of the order, 0 up.
 
     Source: Munson and Gardner 1950, "Standardizing auditory tests". Explained in lesson 05.
     """
 
-    kind, choices = "abx", ("A", "B")
+    kind, choices, question = "abx", ("A", "B"), "X is one of the two others. Which?"
 
-    def __init__(self, a, b, label: str, *, listener: str, path: str | Path = PATH, repeats: int = 1, seed: int = 0):
-        a, b = _clips(a), _clips(b)
-        if len(a) != len(b) or not a:
-            raise ValueError(f"A/B/X needs pairs, as many clips in a as in b, not {len(a)} and {len(b)}.")
-        question = "X is one of the two others. Which?"
-        pairs = [Trial({"A": one, "B": two}, question, str(label)) for one, two in zip(a, b, strict=True)]
-        super().__init__(pairs * repeats, listener, path, seed)
+    def __init__(self, a, b, label: str, *, listener: str | None = None, path: str | Path = PATH, repeats=1, seed=0):
+        pairs = _pairs(a, b, "A/B/X")
+        trials = [Trial({"A": one, "B": two}, self.question, str(label)) for one, two in pairs]
+        super().__init__(trials * repeats, listener, path, seed)
 
-    def _hide(self, trial: Trial, rng: np.random.Generator) -> Trial:
+    def hide(self, trial: Trial, rng: np.random.Generator) -> Trial:
         sounds = dict(zip("AB", rng.permutation(list(trial.sounds.values())), strict=True))
         truth = str(rng.choice(self.choices))
         return Trial({**sounds, "X": sounds[truth]}, trial.question, trial.label, truth)
+
+
+class Preference(ListeningTest):
+    """Which of two hidden clips fits the words better? One must be chosen: ties are not offered.
+
+    Args:
+        a, b: as many clips each, or two parts of a sweep's table; pair i makes `repeats` trials, with its sides random.
+            `summary` counts how often the clip of `b` is preferred.
+        label: what is compared, "mini-s or mini-l"; hidden until the end.
+        question: may speak of the "{prompt}", which the two of a pair must then have in common.
+        listener, path, seed: as in `ABX`.
+
+    Source: the paired comparison of Thurstone 1927. Explained in lesson 04.
+    """
+
+    kind, choices = "preference", ("A", "B")
+
+    def __init__(
+        self,
+        a,
+        b,
+        label: str,
+        *,
+        listener: str | None = None,
+        path: str | Path = PATH,
+        question=FITS,
+        repeats=1,
+        seed=0,
+    ):
+        trials = []
+        for number, (one, two) in enumerate(_pairs(a, b, "A preference"), 1):
+            words = {clip.settings.get("prompt", "") for clip in (one, two)}
+            if "{prompt}" in question and (len(words) > 1 or "" in words):
+                raise ValueError(f"Pair {number} has no prompt in common: ask a question without “{{prompt}}”.")
+            asked = question.replace("{prompt}", words.pop())
+            trials.append(Trial({"A": one, "B": two}, asked, str(label)))
+        super().__init__(trials * repeats, listener, path, seed)
+
+    def hide(self, trial: Trial, rng: np.random.Generator) -> Trial:
+        a, b = trial.sounds.values()
+        truth = str(rng.choice(self.choices))  # the side of b
+        return Trial({"A": b, "B": a} if truth == "A" else trial.sounds, trial.question, trial.label, truth)
 
 
 class Rating(ListeningTest):
@@ -187,9 +221,7 @@ class Rating(ListeningTest):
 
     kind, choices = "rating", ("1", "2", "3", "4", "5")
 
-    def __init__(
-        self, clips, labels: Sequence, *, listener: str, path: str | Path = PATH, question: str = QUALITY, seed: int = 0
-    ):
+    def __init__(self, clips, labels: Sequence, *, listener=None, path: str | Path = PATH, question=QUALITY, seed=0):
         clips, labels = _clips(clips), list(labels)
         if len(clips) != len(labels) or not clips:
             raise ValueError(f"A rating needs one label a clip, not {len(labels)} labels for {len(clips)} clips.")
@@ -198,86 +230,22 @@ class Rating(ListeningTest):
         super().__init__([Trial({"": clip}, text, str(label)) for clip, text, label in rows], listener, path, seed)
 
 
-def pool(folder: str | Path, test: ListeningTest | None = None) -> pd.DataFrame:
-    """The answers of a class: all CSV files of a folder in one table; the same file twice counts once.
-
-    With `test`, only the answers to a test that asks the same (anybody's, on any machine).
-
-    Raises ValueError where there is none, or one holds something else. Explained in lesson 05.
-    """
-    paths = sorted(Path(folder).glob("*.csv"))
-    if not paths:
-        raise ValueError(f"There is no CSV file in {Path(folder)}: collect the listeners' files there.")
-    answers = pd.concat(map(_read, paths)).drop_duplicates(ignore_index=True)
-    return answers if test is None else answers[answers.test == test.id].reset_index(drop=True)
-
-
-def summary(results: pd.DataFrame) -> pd.DataFrame:
-    """What the answers say, one row for each label, with 95% intervals.
-
-    For A/B/X `mean` is the share of right answers, 0 to 1, with Wilson's interval; `p_value` is the chance that pure
-    guessing does as well or better (exact binomial test). For ratings it is the MOS, 1 to 5, with a bootstrap interval
-    over the listeners' means, or over one listener's answers; two or more are needed.
-
-    Source: `scipy.stats.binomtest`, `utils.measures.bootstrap_interval`. Explained in lesson 05.
-    """
-    from scipy.stats import binomtest
-
-    rows = []
-    for (kind, label), group in results.groupby(["kind", "label"], sort=False):
-        listeners, p_value = group.listener.nunique(), float("nan")
-        if kind == "abx":
-            right = int((group.answer == group.truth).sum())
-            mean, p_value = right / len(group), binomtest(right, len(group), alternative="greater").pvalue
-            low, high = binomtest(right, len(group)).proportion_ci(method="wilson")
-        else:
-            ratings = group.answer.astype(float)
-            values = ratings.groupby(group.listener).mean() if listeners > 1 else ratings
-            interval = interval(values) if len(values) > 1 else None
-            mean, low, high = (interval.mean, interval.low, interval.high) if interval else (values.mean(), 1.0, 5.0)
-        rows.append([kind, label, len(group), listeners, mean, low, high, p_value])
-    names = ["kind", "label", "answers", "listeners", "mean", "low", "high", "p_value"]
-    return pd.DataFrame(rows, columns=names).set_index("label")
-
-
-def plot(results: pd.DataFrame) -> Picture:
-    """The summary as points with 95% intervals; for A/B/X with the line of pure guessing. Explained in lesson 05."""
-    import matplotlib
-    from matplotlib.figure import Figure
-
-    table = summary(results)
-    if table.kind.nunique() != 1:
-        raise ValueError("A plot shows answers of one kind, A/B/X or ratings: select them by results.kind.")
-    abx = table.kind.iloc[0] == "abx"
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH, 1.2 + 0.4 * len(table)))
-        axes = figure.subplots()
-        places = np.arange(len(table))[::-1]
-        errors = [table["mean"] - table.low, table.high - table["mean"]]
-        axes.errorbar(table["mean"], places, xerr=errors, fmt="o", color=LINES[0], capsize=4)
-        axes.set_yticks(places, [f"{label} (n = {n})" for label, n in zip(table.index, table.answers, strict=True)])
-        axes.set(xlim=(0, 1) if abx else (1, 5), ylim=(-0.6, len(table) - 0.4))
-        axes.set_xlabel("Share of right answers" if abx else "Mean opinion score, 1 (bad) to 5 (excellent)")
-        if abx:
-            axes.axvline(0.5, color="grey", linestyle=":", label="guessing")
-            axes.legend(loc="upper left")
-    facts = (f"{label} {row['mean']:.2f} ({row.low:.2f} to {row.high:.2f})" for label, row in table.iterrows())
-    return Picture(figure, f"{axes.get_xlabel()}, with 95% intervals: {'; '.join(facts)}.")
-
-
-def _read(path: Path) -> pd.DataFrame:
-    if not path.exists():
-        return pd.DataFrame(columns=COLUMNS, dtype=str)
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except ValueError:  # empty, or not text
-        table = pd.DataFrame()
-    if list(table.columns) != COLUMNS:
-        raise ValueError(f"{path} does not hold answers of a listening test: its columns are not {', '.join(COLUMNS)}.")
-    return table
-
-
 def _clips(clips: Sequence[Clip] | pd.DataFrame) -> list[Clip]:
-    from utils.sweeps import load_clips
-
     return load_clips(clips) if isinstance(clips, pd.DataFrame) else list(clips)
+
+
+def _pairs(a, b, what: str) -> list[tuple[Clip, Clip]]:
+    a, b = _clips(a), _clips(b)
+    if len(a) != len(b) or not a:
+        raise ValueError(f"{what} needs pairs, as many clips in a as in b, not {len(a)} and {len(b)}.")
+    return list(zip(a, b, strict=True))
+
+
+def level_db(clip: Clip) -> float:
+    """The rms in dBFS, of a clip of any length."""
+    return float(10 * np.log10(np.mean(np.nan_to_num(clip.waveform).astype(float) ** 2) + 1e-12))
+
+
+def _facts(clip: Clip) -> str:
+    """What tells a clip from others; a recording has no settings, but a length and a level."""
+    return repr(clip.settings or (clip.sample_rate, len(clip.waveform), round(level_db(clip))))

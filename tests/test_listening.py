@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import io
 import re
 import shutil
+import subprocess
+import sys
+import unicodedata
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import binom
+from scipy.stats import binom, ttest_1samp
 
-from playground.listening import ABX, COLUMNS, Rating, plot, pool, summary
+from playground import ABX, Preference, Rating, plot, pool, summary
+from playground.answers import COLUMNS
+from playground.panel import listening_page
+from tools.lessons import ROOT
 from utils.clip import Clip
 
 
@@ -57,17 +66,17 @@ def test_p_value_is_the_tail_of_the_binomial():
 
 def test_x_and_the_places_are_drawn_fairly(path):
     test = ABX(FEW * 100, MANY * 100, "steps", listener="ada", path=path)
-    truths = [trial.truth for trial in test._trials]
-    swapped = [trial.sounds["A"].settings["num_inference_steps"] == 25 for trial in test._trials]
+    truths = [trial.truth for trial in test.trials]
+    swapped = [trial.sounds["A"].settings["num_inference_steps"] == 25 for trial in test.trials]
     assert 160 < truths.count("A") < 240 and 160 < sum(swapped) < 240
-    assert all(trial.sounds["X"] is trial.sounds[trial.truth] for trial in test._trials)
+    assert all(trial.sounds["X"] is trial.sounds[trial.truth] for trial in test.trials)
     assert abs(np.corrcoef(swapped, [truth == "A" for truth in truths])[0, 1]) < 0.15
 
 
 def test_the_order_is_seeded_and_differs_between_listeners(path):
     def order(**options):
         return [
-            trial.truth + str(trial.sounds["A"].settings["seed"]) for trial in abx(path, repeats=8, **options)._trials
+            trial.truth + str(trial.sounds["A"].settings["seed"]) for trial in abx(path, repeats=8, **options).trials
         ]
 
     assert order() == order()
@@ -78,7 +87,7 @@ def test_the_order_is_seeded_and_differs_between_listeners(path):
 def test_nothing_shown_gives_the_answer_away(path):
     tests = [abx(path), Rating(FEW + MANY, [5] * 4 + [25] * 4, listener="ada", path=path)]
     for test in tests:
-        shown = re.sub(r"base64,[^\"]+", "", test._html()) + repr(test) + repr(test.sounds)
+        shown = re.sub(r"base64,[^\"]+", "", listening_page(test)) + repr(test) + repr(test.sounds)
         for secret in ("5 or 25", "25", "steps", "secret", "mini-l", "img"):
             assert secret not in shown
 
@@ -87,15 +96,15 @@ def test_a_rating_may_show_its_prompt_as_text(path):
     nasty = "<script>alert('x')</script> {prompt} שלום 😀"
     question = "Does it fit “{prompt}”?"
     test = Rating([clip(0, 5, nasty)], ["x"], listener="ada", path=path, question=question)
-    assert "<script>" not in test._html()
-    assert "&lt;script&gt;" in test._html()
-    assert test._now.question == f"Does it fit “{nasty}”?"
+    assert "<script>" not in listening_page(test)
+    assert "&lt;script&gt;" in listening_page(test)
+    assert test.now.question == f"Does it fit “{nasty}”?"
 
 
 def test_ratings_give_a_mean_opinion_score(path):
     test = Rating(FEW + MANY, ["few"] * 4 + ["many"] * 4, listener="ada", path=path)
     while test.remaining:
-        test.answer({"few": 2, "many": 5}[test._now.label])
+        test.answer({"few": 2, "many": 5}[test.now.label])
     table = summary(test.results)
     assert table.loc["few", "mean"] == 2 and table.loc["many", "mean"] == 5
     assert (table.answers == 4).all() and table.p_value.isna().all()
@@ -120,7 +129,7 @@ def test_answers_survive_a_restart_and_others_in_the_file(path):
     Rating(FEW, [5] * 4, listener="ada", path=path).answer(3)
     again = abx(path)
     assert (again.remaining, list(again.results.answer)) == (3, ["A"])
-    assert again._now is not None and again._now.truth == first._now.truth
+    assert again.now is not None and again.now.truth == first.now.truth
     assert len(pool(path.parent)) == 3 and len(pool(path.parent, again)) == 2
     assert [file.name for file in path.parent.iterdir()] == ["ada.csv"]  # nothing unfinished lies about
 
@@ -165,7 +174,7 @@ def test_a_foreign_file_is_refused_and_left_alone(path, content):
 
 def test_the_buttons_answer(path):
     test = abx(path)
-    page, buttons = test.view.children
+    page, buttons, _ = test.view.children
     assert page.value.count("<audio") == 3 and [button.description for button in buttons.children] == ["A", "B"]
     buttons.children[0].click()
     buttons.children[1].click()  # within a blink: a double click, not a second answer
@@ -204,3 +213,277 @@ def test_a_table_of_a_sweep_will_do(pipe, path):
     assert test.remaining == 2
     test.answer("A")
     assert Rating(table, table.num_inference_steps, listener="ada", path=path).remaining == 4
+
+
+# ---- whose answers they are
+
+
+@pytest.mark.parametrize(
+    "name", ["", " ", "you", "You ", "ＹＯＵ", "y\u200bou", "«you»", "\u00a0", "\u200b", "Your name", "…", None, 7]
+)
+def test_a_name_that_tells_nobody_apart_is_refused(path, name):
+    test = abx(path, listener=None)
+    with pytest.raises(ValueError, match="name or pseudonym of your own") as caught:
+        test.begin(name)
+    assert "\n" not in str(caught.value) and test.listener is None
+    with pytest.raises(ValueError, match="Say first who listens"):
+        test.answer("A")
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("name", ["Ada", "José", "Йоанна", "李", "🎧", "O'Brien", "you and me", "=1+1", 'a,"b"'])
+def test_a_name_of_any_script_comes_back_as_it_was(path, name):
+    abx(path, listener=name).answer("A")
+    decomposed = abx(path, listener=unicodedata.normalize("NFD", f"  {name} "))
+    assert decomposed.listener == name and decomposed.remaining == 3
+    assert set(pool(path.parent).listener) == {name}
+
+
+def test_thirty_learners_of_one_name_stay_thirty(tmp_path):
+    rng = np.random.default_rng(0)
+    right = 0
+    for number in range(30):
+        test = abx(tmp_path / f"{number}" / "listening.csv", repeats=2)
+        while test.remaining:
+            hit = rng.random() < 0.86
+            right += hit
+            truth = test.now.truth
+            test.answer(truth if hit else "AB".replace(truth, ""))
+    with pytest.warns(UserWarning, match=r"same listener's name.*'ada' \(30\)"):
+        table = summary(pool(tmp_path))
+    assert (table.answers.item(), table.listeners.item()) == (240, 30)
+    assert table["mean"].item() == pytest.approx(right / 240)
+
+
+def test_placeholders_in_files_of_old_are_kept_apart_and_copies_are_not(tmp_path):
+    rows = [["t", "abx", "you", str(n), "x", "A", "A"] for n in range(1, 5)]
+    for number in range(3):
+        pd.DataFrame(rows, columns=COLUMNS).to_csv(tmp_path / f"{number}.csv", index=False)
+    ada = pd.DataFrame(rows, columns=COLUMNS).assign(listener="ada")
+    ada.to_csv(tmp_path / "ada.csv", index=False)
+    ada[:2].to_csv(tmp_path / "ada of yesterday.csv", index=False)
+    with pytest.warns(UserWarning, match=r"'you' \(3\)"):
+        answers = pool(tmp_path)
+    assert len(answers) == 16 and answers.groupby(["id", "listener"]).ngroups == 4
+
+
+def test_a_file_of_old_goes_on(path):
+    first = abx(path)
+    first.answer("A")
+    table = pd.read_csv(path, dtype=str)
+    table[COLUMNS].to_csv(path, index=False)
+    again = abx(path)
+    assert again.remaining == 3
+    again.answer("B")
+    assert abx(path).remaining == 2 and list(pool(path.parent).answer) == ["A", "B"]
+
+
+# ---- at once
+
+
+def test_two_tabs_answer_a_trial_once(path):
+    one, two = abx(path), abx(path)
+    one.answer("A")
+    one.answer("A")
+    with pytest.warns(UserWarning, match="also open elsewhere: it goes on with trial 3"):
+        two.answer("B")  # to trial 1, as it was shown there
+    assert list(two.results.answer) == ["A", "A"]
+    two.answer("B")
+    two.answer("B")
+    with pytest.warns(UserWarning, match="also open elsewhere"):
+        one.answer("A")
+    assert one.remaining == two.remaining == 0
+    assert repr(one) == "ABX: 4 of 4 trials answered by ada."
+    assert list(pool(path.parent).answer) == ["A", "A", "B", "B"]
+
+
+LISTENER = """
+import sys
+from tests.test_listening import MANY, FEW
+from playground import ABX
+test = ABX(FEW, MANY, "x", listener=sys.argv[1], path=sys.argv[2], repeats=5)
+while test.remaining:
+    test.answer("A")
+"""
+
+
+@pytest.mark.parametrize("names", [["ada", "bob", "eve"], ["ada", "ada", "ada"]])
+def test_processes_that_write_one_file_lose_nothing(path, names):
+    command = [sys.executable, "-W", "ignore", "-c", LISTENER]
+    running = [subprocess.Popen([*command, name, str(path)], cwd=ROOT) for name in names]
+    assert [process.wait() for process in running] == [0, 0, 0]
+    answers = pool(path.parent)
+    assert len(answers) == 20 * len(set(names)) == len(path.read_text().splitlines()) - 1
+    assert answers.id.nunique() == 1
+    assert [file.name for file in path.parent.iterdir()] == ["ada.csv"]
+
+
+def test_threads_that_write_one_file_lose_nothing(path):
+    def listen_as(name: str) -> None:
+        test = abx(path, listener=name)
+        while test.remaining:
+            test.answer("B")
+
+    names = [f"learner {n}" for n in range(16)]
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(listen_as, names))
+    assert pool(path.parent).groupby("listener").size().to_dict() == dict.fromkeys(names, 4)
+
+
+# ---- what comes back from a class
+
+
+def zipped(**files: bytes) -> bytes:
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name.replace("|", "/"), content)
+    return data.getvalue()
+
+
+def test_a_folder_as_a_learning_platform_gives_it(tmp_path):
+    for name in ("ada", "bob", "eve", "mia"):
+        abx(tmp_path / "made" / f"{name}.csv", listener=name).answer("A")
+    files = {name: (tmp_path / "made" / f"{name}.csv").read_bytes() for name in ("ada", "bob", "eve", "mia")}
+    folder = tmp_path / "class"
+    (folder / "bob_1234_assignsubmission_file_").mkdir(parents=True)
+    (folder / ".ipynb_checkpoints").mkdir()
+    (folder / "ada.csv").write_bytes(b"\xef\xbb\xbf" + files["ada"].replace(b",", b";").replace(b"\n", b"\r\n"))
+    (folder / "bob_1234_assignsubmission_file_" / "listening.CSV").write_bytes(files["bob"])
+    (folder / "bob (1).csv").write_bytes(files["bob"])
+    inner = zipped(**{"outputs|listening.csv": files["mia"], "__MACOSX|._listening.csv": b"\0\5\26\7"})
+    (folder / "class.zip").write_bytes(zipped(**{"..|..|eve.csv": files["eve"], "mia.zip": inner}))
+    left_out = {"._ada.csv": b"\0\5\26\7\0", ".DS_Store": b"\0", "Thumbs.db": b"", "grades.csv": b"a,b\n1,2\n"}
+    left_out |= {
+        "~$ada.csv": b"x",
+        "notes.txt": b"hello",
+        "broken.zip": b"PK",
+        ".ipynb_checkpoints/a.csv": files["ada"],
+    }
+    for name, content in left_out.items():
+        (folder / name).write_bytes(content)
+    with pytest.warns(UserWarning, match="Left out: ") as caught:
+        answers = pool(folder)
+    assert sorted(answers.listener) == ["ada", "bob", "eve", "mia"]
+    text = str(caught[0].message)
+    assert "\n" not in text and "and 3 more" in text and "._ada.csv (a system's own)" in text
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["class", "made"]  # nothing was unpacked anywhere
+    with pytest.warns(UserWarning, match="Left out: .*_listening.csv"):
+        assert sorted(pool(folder / "class.zip").listener) == ["eve", "mia"]
+
+
+def test_a_damaged_line_costs_only_itself(path):
+    test = abx(path)
+    test.answer("A")
+    test.answer("B")
+    path.write_text(path.read_text() + test.id + ",abx,ada")
+    with pytest.warns(UserWarning, match="1 damaged line"):
+        again = abx(path)
+        again.answer("B")
+        assert list(pool(path.parent).answer) == ["A", "B", "B"]
+
+
+# ---- preferences
+
+
+def preference(path, **options) -> Preference:
+    return Preference(FEW, MANY, "few or many", **{"listener": "ada", "path": path, **options})
+
+
+def test_a_preference_counts_the_second_wherever_it_lies(path):
+    test = preference(path, repeats=3)
+    sides = []
+    while test.remaining:
+        sounds = test.now.sounds
+        assert set(sounds) == {"A", "B"} == set(test.choices)
+        sides.append(next(name for name in "AB" if sounds[name].settings["num_inference_steps"] == 25))
+        test.answer(sides[-1])
+    assert {"A", "B"} == set(sides)
+    row = summary(test.results).loc["few or many"]
+    assert (row["mean"], row.answers) == (1.0, 12)
+    assert row.p_value == pytest.approx(2 * 0.5**12) and row.p_assumes
+    assert "guessing" in str(plot(test.results).figure.axes[0].get_legend().texts)
+
+
+def test_a_preference_is_two_sided():
+    rows = [["t", "preference", "ada", str(n), "x", "A", "A" if n < 2 else "B"] for n in range(12)]
+    result = summary(pd.DataFrame(rows, columns=COLUMNS)).loc["x"]
+    assert result.p_value == pytest.approx(2 * binom.cdf(2, 12, 0.5)) and result["mean"] == pytest.approx(1 / 6)
+
+
+def test_a_preference_shows_the_words_and_nothing_else(path):
+    test = preference(path)
+    text = re.sub(r"base64,[^\"]+", "", listening_page(test))
+    assert "Which fits “a secret prompt” better?" in text
+    for secret in ("few", "many", "steps", "mini-l", "25"):
+        assert secret not in text
+    other = [clip(n, 25, "another") for n in range(4)]
+    with pytest.raises(ValueError, match="Pair 1 has no prompt in common"):
+        Preference(FEW, other, "x", listener="ada", path=path)
+    free = Preference(FEW, other, "x", listener="ada", path=path, question="Which is cleaner?")
+    assert free.now.question == "Which is cleaner?"
+
+
+# ---- what the numbers say
+
+
+def test_intervals_are_over_listeners_and_shares_never_surer_than_wilson():
+    rows = [
+        ["t", "abx", name, str(n), "x", "A", "A" if n < hits else "B"]
+        for name, hits in {"ada": 8, "bob": 4, "eve": 6}.items()
+        for n in range(8)
+    ]
+    row = summary(pd.DataFrame(rows, columns=COLUMNS)).loc["x"]
+    low, high = ttest_1samp([1.0, 0.5, 0.75], 0).confidence_interval()
+    assert (row["mean"], row.low, row.high) == pytest.approx((0.75, max(low, 0), min(high, 1)))
+    assert row.spread == pytest.approx(0.25)
+    alike = [[*row[:5], "A", "A"] for row in rows]
+    assert 0.8 < summary(pd.DataFrame(alike, columns=COLUMNS)).low.item() < 0.9
+
+
+def test_the_spread_says_what_the_interval_does_not():
+    divided = [["t", "rating", f"{n}", "1", "x", "", "1" if n % 2 else "5"] for n in range(400)]
+    row = summary(pd.DataFrame(divided, columns=COLUMNS)).loc["x"]
+    assert row["mean"] == 3 and row.high - row.low < 0.5 and row.spread == pytest.approx(2, abs=0.01)
+    drawn = plot(pd.DataFrame(divided, columns=COLUMNS)).figure.axes[0].collections[-1]
+    assert sorted(drawn.get_offsets()[:, 0]) == [1, 5]  # all answers, not only their mean
+
+
+def test_a_loud_clip_says_so_before_it_plays(path):
+    loud = Clip(np.sin(np.arange(800) * 0.3) * 3)
+    test = Rating([*FEW, loud], ["x"] * 5, listener="ada", path=path)
+    warned = []
+    while test.remaining:
+        warned.append(("loud" in listening_page(test), test.sounds[""].peak > 1))
+        test.answer(3)
+    assert sorted(warned) == [(False, False)] * 4 + [(True, True)]
+
+
+def test_the_panel_asks_who_listens(path):
+    test = abx(path, listener=None)
+    page, buttons, asking = test.view.children
+    who, begin = asking.children
+    assert "Who listens?" in page.value and buttons.layout.display == "none"
+    who.value = "you"
+    begin.click()
+    assert "not &#x27;you&#x27;" in page.value and test.listener is None
+    who.value = "ada"
+    begin.click()
+    assert "1 of 4" in page.value and asking.layout.display == "none" and buttons.layout.display == ""
+    assert [t.truth for t in test.trials] == [t.truth for t in abx(path).trials]
+
+
+def test_a_test_that_is_open_elsewhere_says_so_in_the_panel(path):
+    test = abx(path)
+    abx(path).answer("A")
+    page, buttons, _ = test.view.children
+    buttons.children[1].click()
+    assert "also open elsewhere" in page.value and "2 of 4" in page.value
+    assert len(pool(path.parent)) == 1
+
+
+def test_tests_of_different_recordings_do_not_share_answers(path):
+    one, two = (Rating([Clip(np.ones(n) * 0.1)], ["x"], listener="ada", path=path) for n in (2000, 3000))
+    one.answer(3)
+    assert Rating([Clip(np.ones(2000) * 0.1)], ["x"], listener="ada", path=path).remaining == 0
+    assert two.remaining == 1

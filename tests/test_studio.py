@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from playground import studio as module
-from playground.studio import SCHEDULERS, Cancelled, CostModel, Studio
+from playground.studio import Cancelled, Studio
+from playground.takes import SCHEDULERS, CostModel
 
 NASTY = "<img src=x onerror=alert(1)> \"a\" 'b' {c} $d$ \\ \n 😀 שלום"
 SHORT = {"num_inference_steps": 2, "audio_length_in_s": 0.5}
@@ -27,7 +28,7 @@ def minis(random_checkpoint, monkeypatch):
 
 @pytest.fixture
 def studio(minis, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "_studios", {})
+    monkeypatch.setattr(module, "studios", {})
     monkeypatch.chdir(tmp_path)
     studio = Studio(folder=tmp_path / "takes")
     assert studio.message == "mini-s-v2 is ready."
@@ -36,7 +37,7 @@ def studio(minis, tmp_path, monkeypatch):
 
 
 def press(studio: Studio) -> str:
-    studio._go.click()
+    studio.panel.go.click()
     studio.wait()
     return studio.message
 
@@ -55,9 +56,9 @@ def test_a_press_makes_a_take(studio):
     assert press(studio).startswith("Take 1: 0.5 s of sound in ")
     (take,) = studio.takes
     assert take.clip.settings["prompt"] == "rain" and take.clip.duration == 0.5
-    (output,) = studio._stage.outputs
+    (output,) = studio.panel.stage.outputs
     assert "<audio" in output["data"]["text/html"] and take.name in output["data"]["text/html"]
-    assert not studio._go.disabled and studio._stop.disabled
+    assert not studio.panel.go.disabled and studio.panel.stop.disabled
 
 
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
@@ -105,26 +106,26 @@ def test_cancel_stops_at_the_next_step(studio, monkeypatch):
     assert reached.wait(10)
     studio.start()  # the button is dead meanwhile
     studio.set(seed=9)  # and the controls are not
-    studio._stop.click()
+    studio.panel.stop.click()
     assert studio.message == "Cancelling …"
     go_on.set()
     studio.wait()
     assert studio.message == "Cancelled." and steps == [0, 1, 2, 3] and not studio.takes
-    assert not studio._go.disabled and studio._progress.value == 0
+    assert not studio.panel.go.disabled and studio.panel.progress.value == 0
 
 
 def test_cancel_in_the_real_pipeline_and_then_a_take(studio):
     studio.set(num_inference_steps=200, audio_length_in_s=5)
     seen = []
-    studio._progress.observe(lambda change: (seen.append(change["new"]), studio.cancel()), "value")
+    studio.panel.progress.observe(lambda change: (seen.append(change["new"]), studio.cancel()), "value")
     studio.start()
     studio.wait()
     assert studio.message == "Cancelled." and max(seen) <= 2
-    studio._progress.unobserve_all()
+    studio.panel.progress.unobserve_all()
     with pytest.raises(Cancelled):
-        studio._progress.observe(lambda change: studio.cancel(), "value")
+        studio.panel.progress.observe(lambda change: studio.cancel(), "value")
         studio.generate()
-    studio._progress.unobserve_all()
+    studio.panel.progress.unobserve_all()
     assert press_short(studio).startswith("Take 1")
 
 
@@ -148,8 +149,8 @@ def test_an_error_is_said_in_the_studio(studio, monkeypatch, settings, message):
         monkeypatch.setattr(module, "load_pipeline", refuse)
     studio.set(**settings)
     said = press(studio)
-    assert message in said and "\n" not in said and "--jp-error" in studio._status.value
-    assert not studio._go.disabled and not studio.takes
+    assert message in said and "\n" not in said and "--jp-error" in studio.panel.status.value
+    assert not studio.panel.go.disabled and not studio.takes
     monkeypatch.undo()
 
 
@@ -194,16 +195,16 @@ def test_set_refuses_what_the_panel_cannot_show(studio, settings, error, message
 
 def test_prompts_are_text(studio):
     take = studio.generate(prompt=NASTY)
-    assert "<img src=x" not in studio._stage.outputs[0]["data"]["text/html"]
+    assert "<img src=x" not in studio.panel.stage.outputs[0]["data"]["text/html"]
     assert "<img src=x" not in studio._repr_mimebundle_()["text/html"]
-    row = studio._rows[take.number]
+    row = studio.rows[take.number]
     assert row.show.description.startswith("1 · <img src=x onerror=alert(1)> \"a\" 'b' {c} $d$")  # a button shows text
     assert take.name.startswith("img-src-x-onerror-alert-1-")
     studio.set(prompt=NASTY * 200)
     studio.start()
     studio.wait()
     assert "does not see" in studio.message and len(studio.message) <= 400
-    assert "<img" not in studio._status.value
+    assert "<img" not in studio.panel.status.value
     studio.set(prompt="  ")
     assert "<" not in press(studio)
 
@@ -214,34 +215,34 @@ def test_keep_writes_sound_settings_and_code(studio, tmp_path):
     assert path.parent == tmp_path / "takes" and path.name.startswith("etc-passwd-")
     assert json.loads(path.with_suffix(".json").read_text("utf-8")) == take.settings
     compile(path.with_suffix(".py").read_text("utf-8"), "take", "exec")
-    assert studio._rows[1].keep.disabled and studio.message.startswith("Take 1 is kept")
+    assert studio.rows[1].keep.disabled and studio.message.startswith("Take 1 is kept")
 
 
 def test_keep_says_when_it_cannot(studio, tmp_path):
     (tmp_path / "file").write_text("")
     studio.folder = tmp_path / "file" / "takes"
     studio.generate()
-    studio._rows[1].keep.click()
-    assert "Cannot write the file" in studio.message and not studio._rows[1].keep.disabled
+    studio.rows[1].keep.click()
+    assert "Cannot write the file" in studio.message and not studio.rows[1].keep.disabled
 
 
 def test_history_use_compare_and_its_end(studio, monkeypatch):
     monkeypatch.setattr(module, "MAX_TAKES", 3)
     takes = [studio.generate(seed=seed) for seed in range(2)]
     studio.keep(takes[0])
-    for row in studio._rows.values():
+    for row in studio.rows.values():
         row.compare.value = True
-    assert studio._stage.outputs[0]["data"]["text/html"].count("<audio") == 2
-    studio._rows[1].show.click()
-    assert takes[0].name in studio._stage.outputs[0]["data"]["text/html"]
+    assert studio.panel.stage.outputs[0]["data"]["text/html"].count("<audio") == 2
+    studio.rows[1].show.click()
+    assert takes[0].name in studio.panel.stage.outputs[0]["data"]["text/html"]
     studio.set(seed=77, prompt="x")
-    studio._rows[2].use.click()
+    studio.rows[2].use.click()
     assert studio.settings == takes[1].settings
     for seed in range(5):
         studio.generate(seed=seed)
     assert [take.number for take in studio.takes] == [1, 6, 7]  # the kept one, and the latest
-    assert [row.show.description[0] for row in studio._history.children] == ["7", "6", "1"]
-    assert set(studio._rows) == {1, 6, 7}
+    assert [row.show.description[0] for row in studio.panel.history.children] == ["7", "6", "1"]
+    assert set(studio.rows) == {1, 6, 7}
 
 
 def test_the_dice_and_the_expected_seconds(studio):
@@ -254,7 +255,7 @@ def test_the_dice_and_the_expected_seconds(studio):
     few, many = (studio.expected_seconds(num_inference_steps=steps) for steps in (10, 200))
     assert 0 < few < many
     studio.set(num_inference_steps=200)
-    assert f"{studio.expected_seconds():.1f} s" in studio._expected.value
+    assert f"{studio.expected_seconds():.1f} s" in studio.panel.expected.value
     studio.set(audio_length_in_s=5.000000000000001)  # as a slider in a browser may say
     assert studio.settings["audio_length_in_s"] == 5
     assert studio.expected_seconds(checkpoint="audioldm-l-full") is None
@@ -311,13 +312,13 @@ assert studio.message == "mini-s-v2 is ready.", studio.message
 studio.set(num_inference_steps=2, audio_length_in_s=0.5)
 for seed in range(2):
     studio.set(seed=seed)
-    studio._go.click()
+    studio.panel.go.click()
     studio.wait()
-for row in studio._rows.values():
+for row in studio.rows.values():
     row.compare.value = True
-assert studio._stage.outputs[0]["data"]["text/html"].count("<audio") == 2
+assert studio.panel.stage.outputs[0]["data"]["text/html"].count("<audio") == 2
 studio.set(prompt=" ")
-studio._go.click()
+studio.panel.go.click()
 studio.wait()
 assert "empty" in studio.message
 clips = [take.clip for take in studio.takes]
