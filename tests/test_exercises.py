@@ -9,7 +9,7 @@ import pytest
 from tests import trials
 from tests.wrong_answers import WRONG
 from tools import classroom, lessons
-from utils.exercises import check
+from utils import check
 
 LESSONS = lessons.lessons()
 every_lesson = pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)

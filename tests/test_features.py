@@ -6,7 +6,7 @@ import librosa
 import numpy as np
 import pytest
 
-from utils.features import LOG_FLOOR, hz_to_mel, log_mel, mel_filterbank, mel_to_hz
+from utils.features import LOG_FLOOR, log_mel, mel_filterbank, mel_height
 
 RATE = 16_000
 NOISE = 0.1 * np.random.default_rng(0).standard_normal(RATE)
@@ -57,5 +57,4 @@ def test_the_filters_and_the_scale_are_librosas():
     assert mel_filterbank().shape == (64, 513) and mel_filterbank().dtype == np.float32
     assert np.abs(mel_filterbank() - reference).max() < 1e-6 * reference.max()
     hertz = np.array([0, 20, 999, 1000, 1001, 8000])
-    assert np.allclose(hz_to_mel(hertz), librosa.hz_to_mel(hertz))
-    assert np.allclose(mel_to_hz(hz_to_mel(hertz)), hertz)
+    assert np.allclose(mel_height(hertz), librosa.hz_to_mel(hertz) / librosa.hz_to_mel(8000))

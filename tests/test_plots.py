@@ -17,7 +17,7 @@ from PIL import Image
 
 from utils import plots
 from utils.clip import Clip
-from utils.measures import Interval
+from utils.intervals import Interval
 from utils.player import DB_RANGE
 
 RATE = 16_000

@@ -19,9 +19,9 @@ from diffusers import DPMSolverMultistepScheduler
 from scipy.io import wavfile
 
 from utils import generate, load_pipeline, measures, sweep
-from utils.sweep import load_clips
+from utils import load_clips
 
-module = import_module("utils.sweep")  # `utils.sweep` is the function
+module = import_module("utils.sweeps")
 PROMPTS = ["a dog barking", "rain"]
 ALONE = dict(batch_size=1, progress=False)  # to the bit what `generate` makes
 TINY = dict(num_inference_steps=1, audio_length_in_s=0.64, **ALONE)

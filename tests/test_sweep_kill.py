@@ -35,7 +35,7 @@ def attempt(pipe, folder: Path, batch_size: int, log: Path, spoil=None) -> int:
     if pid:
         return pid
     try:
-        module = import_module("utils.sweep")
+        module = import_module("utils.sweeps")
         real = module.generate_batch
 
         def logged(pipe, requests, **settings):
@@ -62,7 +62,7 @@ def ended(pid: int) -> int:
 
 def finished(folder: Path) -> set[tuple]:
     """The settings of the clips that are whole on the disk."""
-    from utils.sweep import _read
+    from utils.sweeps import _read
 
     found = set()
     for path in folder.glob("*.wav"):

@@ -51,13 +51,18 @@ def log_mel(waveform: np.ndarray) -> np.ndarray:
     """
     import torch
 
-    wave = torch.as_tensor(np.ascontiguousarray(waveform), dtype=torch.float32)
-    if wave.shape[-1] < HOP_LENGTH:
-        raise ValueError(f"A log-mel-spectrogram needs at least {HOP_LENGTH} samples, not {wave.shape[-1]}.")
+    from .isolation import isolated
+
+    samples = np.ascontiguousarray(waveform, dtype=np.float32)
+    if samples.ndim == 0 or samples.shape[-1] < HOP_LENGTH:
+        least = f"A log-mel-spectrogram needs at least {HOP_LENGTH} samples"
+        raise ValueError(f"{least}, not {samples.shape[-1] if samples.ndim else 0}.")
     edge = (N_FFT - HOP_LENGTH) // 2
-    mode = "reflect" if wave.shape[-1] > edge else "constant"  # what is shorter cannot be mirrored that far
-    flat = torch.nn.functional.pad(wave.reshape(1, -1, wave.shape[-1]), (edge, edge), mode=mode)[0]
-    window = torch.hann_window(N_FFT)
-    spectrum = torch.stft(flat, N_FFT, HOP_LENGTH, window=window, center=False, return_complex=True).abs()
-    mel = torch.from_numpy(mel_filterbank()) @ spectrum
-    return mel.clamp_min(LOG_FLOOR).log().transpose(-1, -2).reshape(*wave.shape[:-1], -1, N_MELS).numpy()
+    mode = "reflect" if samples.shape[-1] > edge else "constant"  # what is shorter cannot be mirrored that far
+    with isolated():
+        flat = torch.from_numpy(samples).reshape(1, -1, samples.shape[-1])
+        flat = torch.nn.functional.pad(flat, (edge, edge), mode=mode)[0]
+        window = torch.hann_window(N_FFT)
+        spectrum = torch.stft(flat, N_FFT, HOP_LENGTH, window=window, center=False, return_complex=True).abs()
+        mel = (torch.from_numpy(mel_filterbank()) @ spectrum).clamp_min(LOG_FLOOR).log().transpose(-1, -2).numpy()
+    return mel.reshape(*samples.shape[:-1], -1, N_MELS)

@@ -11,9 +11,11 @@ import re
 import reprlib
 import sys
 import time
+import traceback
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -258,8 +260,14 @@ def _call(pipe: AudioLDMPipeline, seeds: list[int], **arguments) -> np.ndarray:
         pipe.scheduler.noise_sampler_seed = seeds
     try:
         return pipe(**arguments).audios
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        name = type(pipe.scheduler).__name__
+        *_, last = traceback.walk_tb(error.__traceback__)
+        if name in str(error) or "schedulers" in Path(last[0].f_code.co_filename).parts:
+            raise ValueError(f"AudioLDM cannot be sampled with {name} and these settings: {error}") from error
+        raise
     except RuntimeError as error:
-        if not re.search(r"out of memory|allocate memory|not enough memory|bad_alloc|ALLOC_FAILED", str(error)):
+        if not re.search(r"out of memory|allocate memory|not enough memory|bad_alloc|ALLOC_FAILED|create a (primitive|memory)", str(error)):
             raise
     finally:
         pipe.set_progress_bar_config(**bar)

@@ -1,0 +1,137 @@
+"""CLAP, on an untrained model of the mini's shape."""
+
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pytest
+
+from tests.test_measures import HISS, RATE, TONE, beats, clip_of
+from utils import clap as module
+from utils import is_mini
+
+@pytest.fixture(scope="module")
+def clap(random_checkpoint, tmp_path_factory) -> str:
+    """A folder as mini/checkpoints/mini-clap, untrained."""
+    import torch
+    from transformers import AutoTokenizer, ClapFeatureExtractor
+
+    from mini.parts import make_clap
+
+    folder = tmp_path_factory.mktemp("clap")
+    tokenizer = AutoTokenizer.from_pretrained(random_checkpoint / "tokenizer")
+    torch.manual_seed(0)
+    make_clap(len(tokenizer)).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    ClapFeatureExtractor(
+        sampling_rate=RATE, hop_length=320, max_length_s=5, frequency_max=8000, truncation="rand_trunc"
+    ).save_pretrained(folder)
+    return str(folder)
+
+
+CLIPS = [clip_of(HISS), clip_of(beats(0.3), prompt="a clock"), clip_of(TONE[:RATE], prompt="a flute")]
+
+
+def test_clap_embeddings_have_unit_norm_and_do_not_depend_on_order_or_company(clap):
+    vectors = module.clap_embed(CLIPS, clap)
+    assert vectors.shape == (3, 64)
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
+    np.testing.assert_array_equal(module.clap_embed(CLIPS[::-1], clap)[::-1], vectors)
+    np.testing.assert_array_equal(module.clap_embed(CLIPS[1:2], clap), vectors[1:2])
+
+
+def test_clap_cuts_long_clips_at_the_same_place_every_time(clap):
+    long = np.concatenate([beats(0.3), HISS])
+    vectors = [module.clap_embed([clip_of(long)], clap) for _ in range(3)]
+    np.testing.assert_array_equal(vectors[0], vectors[1])
+    np.testing.assert_array_equal(vectors[0], vectors[2])
+    np.testing.assert_array_equal(vectors[0], module.clap_embed([clip_of(beats(0.3))], clap))
+
+
+def test_clap_hears_a_short_clip_again_and_again_and_no_silence(clap):
+    short = beats(0.3)[: 3 * RATE]  # the extractor alone would hear it once, and then 2 s of nothing
+    filled = np.concatenate([short, short[: 2 * RATE]])
+    vectors = module.clap_embed([clip_of(short), clip_of(filled)], clap)
+    np.testing.assert_array_equal(vectors[0], vectors[1])
+
+
+def test_clap_resamples_to_its_own_rate(clap):
+    from librosa import resample
+
+    other = clip_of(resample(beats(0.3), orig_sr=RATE, target_sr=48_000), 48_000)
+    same, far = module.clap_embed([other, clip_of(HISS)], clap) @ module.clap_embed([clip_of(beats(0.3))], clap)[0]
+    assert same > 0.999
+    assert far < same
+
+
+def test_clap_is_asked_once_about_a_clip_and_a_text(clap, monkeypatch):
+    asked, kept = [], module._load_clap(clap)[-1]
+    kept.clear()
+    real = module._for_clap
+    monkeypatch.setattr(module, "_for_clap", lambda *given: asked.append(1) or real(*given))
+    first = module.clap_similarity(CLIPS, "a dog", clap)
+    np.testing.assert_array_equal(module.clap_similarity(CLIPS, "a dog", clap), first)
+    assert len(asked) == len(CLIPS) and len(kept) == len(CLIPS) + 1
+    monkeypatch.setattr(module, "KEPT", 2)
+    np.testing.assert_array_equal(module.clap_similarity([*CLIPS, clip_of(TONE)], "a dog", clap)[:-1], first)
+    assert len(kept) == len(CLIPS) + 1  # the oldest made room
+
+
+def test_clap_similarity_is_the_cosine_of_each_pair(clap):
+    prompts = [clip.settings["prompt"] for clip in CLIPS]
+    table = module.clap_embed(CLIPS, clap) @ module.clap_embed(prompts, clap).T
+    np.testing.assert_allclose(module.clap_similarity(CLIPS, None, clap), table.diagonal(), atol=1e-6)
+    np.testing.assert_allclose(module.clap_similarity(CLIPS, prompts[1], clap), table[:, 1], atol=1e-6)
+    np.testing.assert_allclose(module.clap_similarity(CLIPS[0], prompts[2], clap), table[:1, 2], atol=1e-6)
+    assert np.ptp(table, axis=1).min() > 1e-3  # texts are told apart
+
+
+def test_best_of_puts_the_highest_cosine_first(clap):
+    ranked = module.best_of(CLIPS, "a bell", clap)
+    scores = module.clap_similarity(ranked, "a bell", clap)
+    assert sorted(map(id, ranked)) == sorted(map(id, CLIPS))
+    assert list(scores) == sorted(scores, reverse=True)
+    assert np.ptp(scores) > 0
+
+
+def test_clap_takes_texts_of_any_length(clap):
+    vectors = module.clap_embed(["a dog barking " * 200, "a dog"], clap)
+    assert np.isfinite(vectors).all()
+
+
+def test_auto_takes_the_clap_of_the_checkpoint_family(clap, monkeypatch, tmp_path):
+    shutil.copytree(clap, tmp_path / "mini-clap")
+    monkeypatch.setenv("AUDIOLDM_MINI_FOLDER", str(tmp_path))
+    module._load_clap.cache_clear()
+    expected = module.clap_similarity(CLIPS, None, clap)
+    np.testing.assert_array_equal(module.clap_similarity(CLIPS), expected)
+    module._load_clap.cache_clear()
+    assert module._choose_clap([CLIPS[0], clip_of(HISS, checkpoint="audioldm-s-full-v2")]) == module.REAL_CLAP
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda clap: module.clap_embed([], clap), "at least one"),
+        (lambda clap: module.clap_embed([CLIPS[0], "a dog"], clap), "never mixed"),
+        (lambda clap: module.clap_embed(["a dog"]), 'model="mini-clap"'),
+        (lambda clap: module.clap_similarity(CLIPS, ["a dog"], clap), "not 1 texts for 3 clips"),
+    ],
+)
+def test_clap_says_what_is_wrong(clap, call, message):
+    with pytest.raises(ValueError, match=message):
+        call(clap)
+
+
+def test_a_folder_without_a_clap_is_named(tmp_path):
+    with pytest.raises(OSError, match=f"{tmp_path.name}.* cannot be had"):
+        module.clap_embed(["a dog"], str(tmp_path))
+
+
+def test_each_family_has_its_clap(pipe):
+    assert is_mini(pipe) and module.clap_for(pipe) == "mini-clap"
+
+
+def test_a_recording_alone_is_for_the_real_clap():
+    assert module._choose_clap([clip_of(HISS, checkpoint=None)]) == module.REAL_CLAP
