@@ -16,9 +16,9 @@ import ipywidgets as widgets
 
 from utils.checkpoints import CHECKPOINTS
 from utils.files import shorten
-from utils.generation import MAX_SEED
-from utils.loading import PROBE
 from utils.player import NO_MATHS
+from utils.prompts import MAX_SEED
+from utils.tokenizer import PROBE
 
 from .results import summary
 from .takes import SCHEDULERS, Take

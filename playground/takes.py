@@ -15,8 +15,8 @@ import numpy as np
 
 from utils import Clip, generate
 from utils.files import shorten, write_whole
-from utils.loading import PROBE
 from utils.player import NO_MATHS
+from utils.tokenizer import PROBE
 
 SCHEDULERS = {  # what the panel calls it -> diffusers' class
     "DDIM": "DDIMScheduler",

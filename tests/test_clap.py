@@ -11,6 +11,7 @@ from tests.test_measures import HISS, RATE, TONE, beats, clip_of
 from utils import clap as module
 from utils import is_mini
 
+
 @pytest.fixture(scope="module")
 def clap(random_checkpoint, tmp_path_factory) -> str:
     """A folder as mini/checkpoints/mini-clap, untrained."""

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import torch
 
-from utils import Request, encode_prompt, generate, generate_batch, generation
+from utils import Request, encode_prompt, generate, generate_batch, generation, prompts
 
 PROMPT = "Techno music with a strong, upbeat tempo and high melodic riffs"
 EXACT_DB = 60  # signal-to-noise above which two waveforms count as equal to float tolerance
@@ -67,7 +67,7 @@ def test_noise_is_the_same_for_every_dtype(pipe):
     reduced.unet = copy.deepcopy(pipe.unet).to(torch.bfloat16)
 
     def start(of) -> torch.Tensor:
-        return generation._start(of, generation.Request("rain", 5), 16, torch.Generator().manual_seed(5))
+        return generation._start(of, Request("rain", 5), 16, torch.Generator().manual_seed(5))
 
     assert start(pipe).shape == (1, 8, 16, 8)
     assert torch.equal(start(reduced), start(pipe).to(torch.bfloat16))
@@ -177,7 +177,7 @@ def test_the_cache_is_bounded_and_goes_with_the_text_encoder(pipe, monkeypatch):
     other = copy.copy(pipe)
     other.text_encoder = copy.deepcopy(pipe.text_encoder)
     assert count_encodings(other, "abcd") == 4
-    assert len(generation._encodings[other.text_encoder]) == 3
+    assert len(prompts._encodings[other.text_encoder]) == 3
     assert count_encodings(other, "bcd") == 0
     assert count_encodings(other, "a") == 1
     held = weakref.ref(other.text_encoder)

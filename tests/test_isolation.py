@@ -9,7 +9,7 @@ import sys
 import textwrap
 import threading
 import warnings
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import diffusers
@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import torch
 
-from utils import Request, clap_embed, encode_audio, encode_prompt, generate, generate_batch, sweep
+from utils import Request, encode_audio, encode_prompt, generate, generate_batch
 
 SHORT = {"num_inference_steps": 4, "audio_length_in_s": 0.64}
 ROOT = Path(__file__).parents[1]

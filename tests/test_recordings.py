@@ -58,8 +58,8 @@ def test_a_clip_has_its_own_copy_contiguous(cut):
 def test_the_sample_rate_is_a_whole_number():
     assert Clip(tone(44_100), 44_100.0).sample_rate == 44_100
     assert Clip(tone(44_100), np.int64(44_100)).wav()
-    for rate, error in ((0, ValueError), (44_100.5, TypeError), ("16000", TypeError), (None, TypeError), (-1, ValueError)):
-        with pytest.raises(error, match="sample_rate must be"):
+    for rate in (0, -1, 44_100.5, "16000", None):
+        with pytest.raises((TypeError, ValueError), match="sample_rate must be"):
             Clip(tone(16_000), rate)
 
 
@@ -107,7 +107,8 @@ def test_every_recording_becomes_16_khz_mono(rate, channels, format, subtype, tm
     middle = clip.waveform[4000:-4000]
     spectrum = np.abs(np.fft.rfft(middle * np.hanning(len(middle))))
     assert np.argmax(spectrum) * 16_000 / len(middle) == pytest.approx(440, abs=2)
-    assert np.abs(middle).max() == pytest.approx(0.5 if channels == 1 else 0.375, rel=0.03)
+    level = np.sqrt(2 * np.mean(middle.astype(float) ** 2))
+    assert level == pytest.approx(0.5 if channels == 1 else 0.375, rel=0.1 if format == "MP3" else 0.03)
     assert Clip.load(path.read_bytes()).settings == {"file": "the upload"}
     assert np.array_equal(Clip.load(io.BytesIO(path.read_bytes())).waveform, clip.waveform)
 

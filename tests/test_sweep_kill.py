@@ -62,12 +62,12 @@ def ended(pid: int) -> int:
 
 def finished(folder: Path) -> set[tuple]:
     """The settings of the clips that are whole on the disk."""
-    from utils.sweeps import _read
+    from utils.clipfiles import read_clip
 
     found = set()
     for path in folder.glob("*.wav"):
         try:
-            settings = _read(path).settings
+            settings = read_clip(path).settings
         except OSError:
             continue
         found.add((settings["prompt"], settings["num_inference_steps"], settings["seed"]))

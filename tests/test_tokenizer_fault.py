@@ -14,7 +14,8 @@ from diffusers import AudioLDMPipeline
 from tests.hub import change_json, make_repository
 from utils import loading
 from utils.hub import release
-from utils.loading import PROBE, LoadingError, load_pipeline
+from utils.loading import LoadingError, load_pipeline
+from utils.tokenizer import PROBE
 
 FAULTY = (5, 0) <= release(transformers.__version__) < (5, 17)
 WORDS = "Techno music with a strong, upbeat tempo and high melodic riffs".replace(",", " ,").split()

@@ -36,7 +36,8 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from utils import encode_prompt, generate, generation, load_pipeline
+from utils import encode_prompt, generate, load_pipeline
+from utils import prompts as asked
 
 PROMPT = "Techno music with a strong, upbeat tempo and high melodic riffs"
 CARD = {"num_inference_steps": 10, "audio_length_in_s": 5.0}  # as in the model card's snippet
@@ -178,7 +179,7 @@ def snippet(pipe, prompt: str = PROMPT, seed: int = 0, **settings) -> np.ndarray
 def ours(pipe, clips: int = 1, new_prompt: bool = False, **settings) -> np.ndarray:
     """The same by `generate`; of several clips at once, the first."""
     if new_prompt:
-        generation._encodings.clear()
+        asked._encodings.clear()
     return np.atleast_1d(generate(pipe, [PROMPT], num_waveforms_per_prompt=clips, **{**CARD, **settings}))[0].waveform
 
 
@@ -293,7 +294,7 @@ def bench_sweep(pipe, rounds: int, clock: Callable[[], float]) -> None:
             snippet(pipe, prompt, seed)
 
     def swept(batch_size: int | None) -> None:
-        generation._encodings.clear()
+        asked._encodings.clear()
         with tempfile.TemporaryDirectory() as folder:
             sweep(pipe, prompts, **grid, folder=folder, batch_size=batch_size)
 

@@ -18,7 +18,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submodules=["plots"],
     submod_attrs={
         "loading": ["load_pipeline", "checkpoint_name", "is_mini", "regime"],
-        "generation": ["generate", "generate_batch", "Request", "encode_prompt"],
+        "generation": ["generate", "generate_batch"],
+        "prompts": ["Request", "encode_prompt"],
         "latents": ["encode_audio", "decode_latents"],
         "clip": ["Clip", "compare"],
         "features": ["log_mel"],

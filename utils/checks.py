@@ -6,9 +6,12 @@ Used by the exercises of every lesson. Explained in lesson 01 (`notebooks/01_fir
 from __future__ import annotations
 
 import reprlib
+import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from numbers import Integral, Real
+from pathlib import Path
 
 
 @contextmanager
@@ -63,3 +66,11 @@ def text(name: str, value: object) -> str:
     except UnicodeEncodeError as error:
         raise ValueError(f"{name} has a character that is none, at place {error.start + 1}: write it again.") from None
     return value
+
+
+def warn(message: str) -> None:
+    """Warn, and name the line outside of this package that is meant."""
+    level, frame, here = 1, sys._getframe(), Path(__file__).parent
+    while frame and Path(frame.f_code.co_filename).parent == here:
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, stacklevel=level)

@@ -6,7 +6,6 @@ Explained in lesson 01 (`notebooks/01_first_sound.ipynb`).
 from __future__ import annotations
 
 import io
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from .checks import whole
+from .checks import warn, whole
 from .features import N_FFT, SAMPLE_RATE
 from .files import shorten, write_whole
 from .player import player
@@ -229,7 +228,7 @@ def _scaled(samples: np.ndarray) -> np.ndarray:
     if kind == "f":
         scaled = np.array(samples, dtype=np.float32, order="C")
         if scaled.size and np.abs(scaled[np.isfinite(scaled)]).max(initial=0) > LOUD:
-            warnings.warn(f"A sample beyond {LOUD:g}, where full scale is 1: were integers not scaled?", stacklevel=4)
+            warn(f"A sample beyond {LOUD:g}, where full scale is 1: were integers not scaled?")
         return scaled
     if kind in "iu" and size <= 4:
         half = 2.0 ** (8 * size - 1)

@@ -1,4 +1,4 @@
-"""Files that are there in full or not at all."""
+"""Files that are there in full or not at all, and words that fit into one line."""
 
 from __future__ import annotations
 

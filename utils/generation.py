@@ -9,54 +9,26 @@ import gc
 import math
 import re
 import reprlib
-import sys
 import time
 import traceback
-import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
 from diffusers import AudioLDMPipeline
 
-from .checks import number, text, whole
+from .checks import number, warn, whole
 from .clip import Clip
 from .files import shorten
 from .isolation import isolated, one_call_at_a_time
-from .loading import checkpoint_name, is_mini
+from .loading import checkpoint_name, cpu_threads
+from .prompts import MAX_SEED, Request, embedding_of, encode_prompt
 
 MAX_SECONDS = 60.0  # of audio: the checkpoints were trained on about ten
 MAX_GUIDANCE = 50.0
-MAX_SEED = 2**32 - 1
 MAX_BATCH = 64  # clips in one call
 SILENCE = 1e-3  # a peak below this, -60 dB, is not heard
-CACHED_PROMPTS = 512  # for each text encoder
-
-_encodings: WeakKeyDictionary[torch.nn.Module, dict[tuple, torch.Tensor]] = WeakKeyDictionary()
-
-
-@dataclass(frozen=True)
-class Request:
-    """One clip of a batch: what may differ from clip to clip; TypeError or ValueError where it cannot be.
-
-    Explained in lesson 03.
-    """
-
-    prompt: str
-    seed: int = 0
-    negative_prompt: str | None = None
-    prompt_embeds: torch.Tensor | None = field(default=None, compare=False)
-    latents: torch.Tensor | None = field(default=None, compare=False)
-
-    def __post_init__(self) -> None:
-        if not text("prompt", self.prompt).strip():
-            raise ValueError(f"The prompt is empty ({self.prompt[:20]!r}): say in words what to hear.")
-        if self.negative_prompt is not None:
-            text("negative_prompt", self.negative_prompt)
-        whole("seed", self.seed, 0, MAX_SEED)
 
 
 def generate(
@@ -155,7 +127,7 @@ def generate_batch(
     samples = round(length * rate)
     guided = guidance > 1
     if not guided and any(request.negative_prompt for request in requests):
-        _warn(f"negative_prompt is ignored: guidance_scale {guidance:g} is not over 1.")
+        warn(f"negative_prompt is ignored: guidance_scale {guidance:g} is not over 1.")
 
     start = time.perf_counter()
     frames = math.ceil(samples / frame)
@@ -164,12 +136,12 @@ def generate_batch(
         frames = given.pop()
         samples = frames * frame
         length = samples / rate
-    with one_call_at_a_time(pipe), isolated(threads=1 if _is_light(pipe) else None):
+    with one_call_at_a_time(pipe), isolated(cpu_threads(pipe)):
         drawn = [torch.Generator("cpu").manual_seed(int(r.seed)) for r in requests]
         audios = _call(
             pipe,
             [int(r.seed) for r in requests],
-            prompt_embeds=torch.cat([_embedding(pipe, r) for r in requests]),
+            prompt_embeds=torch.cat([embedding_of(pipe, r) for r in requests]),
             negative_prompt_embeds=torch.cat([encode_prompt(pipe, r.negative_prompt or "") for r in requests])
             if guided
             else None,
@@ -199,43 +171,6 @@ def generate_batch(
     return clips
 
 
-def encode_prompt(pipe: AudioLDMPipeline, prompt: str) -> torch.Tensor:
-    """The pipeline's embedding of a prompt on the CPU, shape (1, projection width), unit norm; kept for next time.
-
-    The pipeline pads every prompt to the longest that the text encoder takes (512 tokens). Padding is masked, so
-    the prompt alone gives the same embedding in a fraction of the time. Encodings are kept for each text encoder,
-    its dtype and the tokens: another text encoder or tokenizer is noticed, weights changed in place are not.
-    Explained in lesson 01.
-    """
-    encoder = pipe.text_encoder
-    limit = min(pipe.tokenizer.model_max_length, encoder.config.max_position_embeddings - 2)
-    ids = pipe.tokenizer(prompt, verbose=False).input_ids
-    if len(ids) > limit:
-        cut = pipe.tokenizer.decode(ids[limit - 1 : -1]).strip()
-        _warn(f"The prompt has {len(ids)} tokens, the text encoder takes {limit}: it does not see '{shorten(cut)}'.")
-        ids = ids[: limit - 1] + ids[-1:]
-    cache = _encodings.setdefault(encoder, {})
-    key = (tuple(ids), encoder.dtype)
-    if key not in cache:
-        if len(cache) >= CACHED_PROMPTS:
-            cache.pop(next(iter(cache)))  # the oldest
-        with isolated(threads=1 if _is_light(pipe) else None):
-            tokens = torch.tensor([ids], device=pipe._execution_device)
-            embedding = encoder(tokens, attention_mask=torch.ones_like(tokens)).text_embeds
-            cache[key] = torch.nn.functional.normalize(embedding, dim=-1).cpu()
-    return cache[key]
-
-
-def _embedding(pipe: AudioLDMPipeline, request: Request) -> torch.Tensor:
-    if request.prompt_embeds is None:
-        return encode_prompt(pipe, request.prompt)
-    width = pipe.text_encoder.config.projection_dim
-    embedding = torch.as_tensor(request.prompt_embeds).detach().to("cpu", pipe.unet.dtype)
-    if embedding.shape not in ((width,), (1, width)):
-        raise ValueError(f"prompt_embeds must have the shape (1, {width}), not {tuple(embedding.shape)}.")
-    return embedding.reshape(1, width)
-
-
 def _start(pipe: AudioLDMPipeline, request: Request, frames: int, generator: torch.Generator) -> torch.Tensor:
     """Starting latents of one clip, (1, channels, frames, bands): drawn on the CPU in float32, so equal everywhere."""
     bands = pipe.vocoder.config.model_in_dim // pipe.vae_scale_factor
@@ -245,11 +180,6 @@ def _start(pipe: AudioLDMPipeline, request: Request, frames: int, generator: tor
     if latents.shape != shape:
         raise ValueError(f"latents must have the shape {shape}, not {tuple(latents.shape)}.")
     return latents.to(pipe.unet.dtype)
-
-
-def _is_light(pipe: AudioLDMPipeline) -> bool:
-    """Whether a second thread of the CPU gains it nothing."""
-    return is_mini(pipe) and pipe._execution_device.type == "cpu"
 
 
 def _call(pipe: AudioLDMPipeline, seeds: list[int], **arguments) -> np.ndarray:
@@ -267,7 +197,10 @@ def _call(pipe: AudioLDMPipeline, seeds: list[int], **arguments) -> np.ndarray:
             raise ValueError(f"AudioLDM cannot be sampled with {name} and these settings: {error}") from error
         raise
     except RuntimeError as error:
-        if not re.search(r"out of memory|allocate memory|not enough memory|bad_alloc|ALLOC_FAILED|create a (primitive|memory)", str(error)):
+        if not re.search(
+            r"out of memory|allocate memory|not enough memory|bad_alloc|ALLOC_FAILED|create a (primitive|memory)",
+            str(error),
+        ):
             raise
     finally:
         pipe.set_progress_bar_config(**bar)
@@ -303,13 +236,5 @@ def _checked_audio(audio: np.ndarray, settings: dict) -> np.ndarray:
         hint = "" if settings["dtype"] == "float32" else f": {settings['dtype']} overflowed, try dtype float32"
         raise RuntimeError(f"The model's output for {what} is not a sound (NaN or infinite samples){hint}.")
     if (peak := np.abs(audio).max()) < SILENCE:
-        _warn(f"The clip for {what} is silent (peak {peak:.1g}): try another seed or prompt.")
+        warn(f"The clip for {what} is silent (peak {peak:.1g}): try another seed or prompt.")
     return audio
-
-
-def _warn(message: str) -> None:
-    """Warn, and name the line that called this module."""
-    level, frame = 1, sys._getframe()
-    while frame and frame.f_code.co_filename == __file__:
-        level, frame = level + 1, frame.f_back
-    warnings.warn(message, stacklevel=level)

@@ -7,16 +7,17 @@ import json
 import logging
 import os
 import re
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from .checkpoints import BY_HUB_ID, CHECKPOINTS, MINI_REGIME, MINIS, REAL_REGIME
+from .device import best_device, best_dtype
 from .hub import LoadingError, cached_folder, check_files, check_kind, download, first_line, look, names_in, release
+from .setup import fetch_part
+from .tokenizer import prove_tokenizer
 
 if TYPE_CHECKING:
     import torch
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 ON_GPU, ELSEWHERE = "audioldm-s-full-v2", "mini-s-v2"  # what "auto" stands for
 LOOK_SECONDS = 4  # how long "auto" waits for the Hub to answer
-PROBE = "Techno music with a strong, upbeat tempo and high melodic riffs"  # the model card's prompt
 HARMLESS = {  # logger -> what it says when an AudioLDM is loaded, though nothing is wrong
     "diffusers.pipelines.pipeline_utils": ("has been deprecated and will not receive", "Expected types for vocoder"),
     "diffusers.models.modeling_utils": ("Defaulting to unsafe serialization",),  # pickled, but read weights-only
@@ -58,8 +58,8 @@ def load_pipeline(
     Raises ValueError for a bad argument, and LoadingError, in one sentence, where the checkpoint cannot be had.
     Explained in lesson 01.
     """
-    device = _device(device)
-    dtype = _dtype(dtype, device)
+    device = best_device(device)
+    dtype = best_dtype(dtype, device)
     label, folder, why = locate(name, device)
     check_files(names_in(folder), str(folder))
     pipe = _load(folder, label, dtype, original_attention_heads)
@@ -84,8 +84,13 @@ def checkpoint_name(pipe: AudioLDMPipeline) -> str:
 
 
 def is_mini(pipe: AudioLDMPipeline) -> bool:
-    """Whether a pipeline is of the mini family, or in its format: then `mini-clap` scores it. Explained in lesson 02."""
+    """Whether a pipeline is of the mini family, or in its format. Explained in lesson 02."""
     return checkpoint_name(pipe) in MINIS or type(pipe.vocoder).__name__ == "GriffinLimVocoder"
+
+
+def cpu_threads(pipe: AudioLDMPipeline) -> int | None:
+    """How many threads a clip is made with on a CPU: one for a mini, which gains nothing by a second; None: as set."""
+    return 1 if is_mini(pipe) and pipe._execution_device.type == "cpu" else None
 
 
 def regime(pipe: AudioLDMPipeline) -> dict:
@@ -121,7 +126,9 @@ def _choose(device: str) -> tuple[str, str]:
     if wish not in ("", "auto"):
         return wish, "AUDIOLDM_CHECKPOINT asks for it"
     if not device.startswith("cuda"):
-        return ELSEWHERE, f"device={device!r} is asked for" if _device(None) == "cuda" else "there is no CUDA device"
+        return ELSEWHERE, f"device={device!r} is asked for" if best_device(
+            None
+        ) == "cuda" else "there is no CUDA device"
     real = CHECKPOINTS[ON_GPU]
     if cached_folder(real.hub_id, real.revision):
         return ON_GPU, "there is CUDA, and the checkpoint is on this machine"
@@ -134,7 +141,7 @@ def _choose(device: str) -> tuple[str, str]:
 
 def locate(name: str | os.PathLike, device: str | None = None) -> tuple[str, Path, str]:
     """Label and folder of a checkpoint, downloaded if need be, and why "auto" chose it; see `load_pipeline`."""
-    asked, why = _choose(_device(device)) if name == "auto" else (os.fspath(name), "")
+    asked, why = _choose(best_device(device)) if name == "auto" else (os.fspath(name), "")
     return *_find(asked), why
 
 
@@ -144,7 +151,7 @@ def _find(asked: str) -> tuple[str, Path]:
     if checkpoint and checkpoint.hub_id:
         return checkpoint.name, download(checkpoint.hub_id, checkpoint.revision, checkpoint.name)
     folder = checkpoint.folder if checkpoint else Path(asked).expanduser()
-    if folder.is_dir():
+    if folder.is_dir() or (checkpoint and fetch_part(folder)):
         return checkpoint.name if checkpoint else folder.resolve().name, folder
     if checkpoint:
         raise LoadingError(
@@ -156,43 +163,6 @@ def _find(asked: str) -> tuple[str, Path]:
     near = difflib.get_close_matches(asked, [*CHECKPOINTS, *BY_HUB_ID], n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}?" if near else f"the names are {', '.join(CHECKPOINTS)}."
     raise ValueError(f"There is no checkpoint or folder {asked!r}: {hint}")
-
-
-def _device(device: str | None) -> str:
-    import torch
-
-    here = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
-    here += ["mps", "cpu"] if torch.backends.mps.is_available() else ["cpu"]
-    best = here[0].split(":")[0]
-    device = str(device or best)
-    if device not in (best, *here):
-        raise ValueError(f"device={device!r} is not there: this machine has {', '.join(here)}.")
-    return device
-
-
-def _dtype(dtype: str | torch.dtype | None, device: str) -> torch.dtype:
-    import torch
-
-    on_cuda = device.startswith("cuda")
-    name = str(dtype or ("float16" if on_cuda else "float32")).removeprefix("torch.")
-    if name not in ("float32", "float16", "bfloat16"):
-        raise ValueError(f"dtype={name!r} is not one of float32, float16, bfloat16.")
-    if name == "float16" and device == "cpu":
-        raise ValueError("dtype='float16' is for GPUs: on a CPU use float32, or bfloat16 (inexact).")
-    if name == "bfloat16" and on_cuda and torch.cuda.get_device_capability(device)[0] < 8:
-        raise ValueError("dtype='bfloat16' needs a GPU of the Ampere generation (2020) or later: here use float16.")
-    if name == "bfloat16" and device == "cpu" and not _has_bfloat16_units():
-        print("This processor has no units for bfloat16: it will take several times as long as float32.")
-    return getattr(torch, name)
-
-
-def _has_bfloat16_units() -> bool:
-    """Whether the processor computes in bfloat16 itself; what cannot be found out is taken for a yes."""
-    try:
-        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8").split()
-    except OSError:
-        return True
-    return bool({"avx512_bf16", "amx_bf16", "bf16"} & set(flags))
 
 
 # ---- from folder to pipeline
@@ -212,7 +182,7 @@ def _load(folder: Path, label: str, dtype: torch.dtype, original: bool) -> Audio
         unet = diffusers.UNet2DConditionModel.from_pretrained
         parts = {"unet": unet(folder / "unet", **heads, **options)} if heads else {}
         pipe = diffusers.AudioLDMPipeline.from_pretrained(folder, **parts, **options)
-        _prove_tokenizer(pipe, folder / "tokenizer", label)
+        prove_tokenizer(pipe, folder / "tokenizer", label)
     if pipe.unet.dtype != dtype:
         raise LoadingError(f"{label} was asked for in {dtype} and came in {pipe.unet.dtype}.")
     return pipe
@@ -227,44 +197,6 @@ def _reading(folder: Path, label: str) -> Iterator[None]:
         raise
     except Exception as error:
         raise LoadingError(f"{label} cannot be read from {folder}: {first_line(error)}") from None
-
-
-def _prove_tokenizer(pipe: AudioLDMPipeline, folder: Path, label: str) -> None:
-    """Split a known prompt with the pipeline's tokenizer and by the checkpoint's own rules; repair what differs.
-
-    transformers 5.0 to 5.16 load a RobertaTokenizerFast whose tokenizer.json does not name its model without its
-    merges, and every prompt falls into letters.
-    """
-    from tokenizers import ByteLevelBPETokenizer
-    from transformers import RobertaTokenizer, __version__
-
-    vocab, merges = _read_tokenizer(folder)
-    pairs = [tuple(merge.split(" ")) for merge in merges]
-    right = [vocab["<s>"], *ByteLevelBPETokenizer(vocab, pairs).encode(PROBE).ids, vocab["</s>"]]
-    found = pipe.tokenizer(PROBE).input_ids
-    if found == right:
-        return
-    with TemporaryDirectory() as copy:  # without tokenizer.json: every version then builds it from these two
-        (Path(copy) / "vocab.json").write_text(json.dumps(vocab), encoding="utf-8")
-        (Path(copy) / "merges.txt").write_text("\n".join(["#version: 0.2", *merges, ""]), encoding="utf-8")
-        shutil.copy(folder / "tokenizer_config.json", copy)
-        pipe.register_modules(tokenizer=RobertaTokenizer.from_pretrained(copy))
-    if pipe.tokenizer(PROBE).input_ids != right:
-        raise LoadingError(f"The tokenizer of {label} splits prompts wrongly: update transformers to 5.17 or later.")
-    print(
-        f"{label}: transformers {__version__} loads its tokenizer without the merges (a test prompt falls into "
-        f"{len(found)} tokens instead of {len(right)}); repaired."
-    )
-
-
-def _read_tokenizer(folder: Path) -> tuple[dict[str, int], list[str]]:
-    """Vocabulary and merges of a byte-level BPE, from its two files or from tokenizer.json."""
-    if (folder / "vocab.json").exists() and (folder / "merges.txt").exists():
-        lines = (folder / "merges.txt").read_text(encoding="utf-8").split("\n")
-        merges = [line for line in lines if line and not line.startswith("#version")]
-        return json.loads((folder / "vocab.json").read_text(encoding="utf-8")), merges
-    model = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))["model"]
-    return model["vocab"], [merge if isinstance(merge, str) else " ".join(merge) for merge in model["merges"]]
 
 
 def _place(pipe: AudioLDMPipeline, label: str, device: str, offload: bool) -> None:

@@ -6,12 +6,9 @@ as they are. Explained in lesson 01 (`notebooks/01_first_sound.ipynb`).
 
 from __future__ import annotations
 
-import base64
 import io
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from html import escape
 from typing import TYPE_CHECKING
 
 import matplotlib
@@ -24,74 +21,16 @@ from .features import HOP_LENGTH, SAMPLE_RATE, log_mel, mel_height
 from .files import shorten
 from .intervals import Interval
 from .measures import DB_PER_NEPER
+from .pictures import LINES, MARKERS, STYLE, WIDTH, Film, Picture
 from .player import COLOURS, DB_RANGE
 
 if TYPE_CHECKING:
     import torch
     from matplotlib.axes import Axes
 
-WIDTH = 8.6  # inches; at 100 dots an inch as wide as a notebook's output
-LINES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito 2008
-MARKERS = "osD^vPX"
-STYLE = {
-    "figure.dpi": 100,
-    "figure.constrained_layout.use": True,
-    "figure.facecolor": "white",
-    "font.size": 10,
-    "axes.titlesize": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "lines.linewidth": 1.8,
-    "lines.markersize": 5,
-    "legend.frameon": False,
-    "text.parse_math": False,  # a prompt may have dollars
-}
 KILOHERTZ = (500, 1000, 2000, 4000, 8000)  # marked on the frequency axis
 
 Sound = Clip | np.ndarray  # an array is a log-mel-spectrogram, (frames, 64), natural logarithm of the magnitude
-
-
-@dataclass(frozen=True, repr=False, eq=False)
-class Picture:
-    """A matplotlib `figure`, and the words that stand for it, `alt`. Explained in lesson 01.
-
-    `picture.figure.savefig("name.svg")` keeps it in any format that matplotlib knows.
-    """
-
-    figure: Figure
-    alt: str
-
-    @property
-    def png(self) -> bytes:
-        """The figure as a PNG file, 860 pixels wide, in 256 colours, which halves it."""
-        from PIL import Image
-
-        drawn, small = io.BytesIO(), io.BytesIO()
-        with matplotlib.rc_context(STYLE):
-            self.figure.savefig(drawn, format="png")
-        Image.open(drawn).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
-        return small.getvalue()
-
-    def __repr__(self) -> str:
-        return self.alt
-
-    def _repr_html_(self) -> str:
-        data = base64.b64encode(self.png).decode()
-        return f'<img alt="{escape(self.alt)}" style="max-width:100%" src="data:image/png;base64,{data}">'
-
-
-@dataclass(frozen=True, repr=False, eq=False)
-class Film(Picture):
-    """Pictures that follow one another, as animated WebP; `figure` is the last. Explained in lesson 03.
-
-    It runs only while it is opened, so that nothing moves beside what is being read.
-    """
-
-    webp: bytes
-
-    def _repr_html_(self) -> str:
-        image = f'<img alt="{escape(self.alt)}" src="data:image/webp;base64,{base64.b64encode(self.webp).decode()}">'
-        return f"<details><summary>Open to see the film, close to stop it</summary>{image}</details>"
 
 
 def waveform(clip: Clip, alt: str = "") -> Picture:

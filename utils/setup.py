@@ -67,6 +67,23 @@ def _move_outputs_to_drive() -> None:
     print(f"What the lessons save goes to your Drive: {ON_DRIVE}")
 
 
+def fetch_part(folder: Path) -> bool:
+    """Fetch a folder of the project that the set-up cell's clone left out; whether it is there now.
+
+    Such a clone holds one of the four minis: the others come when a lesson asks for them.
+    """
+    root = REQUIREMENTS.parent
+    if not (root / ".git" / "info" / "sparse-checkout").is_file() or not folder.is_relative_to(root):
+        return folder.is_dir()
+    print(f"Fetching {folder.name} ...")
+    git = ["git", "sparse-checkout", "add", folder.relative_to(root).as_posix()]
+    try:
+        subprocess.run(git, cwd=root, capture_output=True, timeout=600)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return folder.is_dir()
+
+
 def prepare(save_to_drive: bool = False) -> None:
     """Make the lessons' packages importable and the folder `outputs` ready; prints one line.
 

@@ -1,0 +1,74 @@
+"""What every figure of the lessons is: drawn in one style, in colours that the colour-blind can tell apart, with words.
+
+Explained in lesson 01 (`notebooks/01_first_sound.ipynb`).
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from dataclasses import dataclass
+from html import escape
+
+import matplotlib
+from matplotlib.figure import Figure
+
+WIDTH = 8.6  # inches; at 100 dots an inch as wide as a notebook's output
+LINES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito 2008
+MARKERS = "osD^vPX"
+STYLE = {
+    "figure.dpi": 100,
+    "figure.constrained_layout.use": True,
+    "figure.facecolor": "white",
+    "font.size": 10,
+    "axes.titlesize": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "lines.linewidth": 1.8,
+    "lines.markersize": 5,
+    "legend.frameon": False,
+    "text.parse_math": False,  # a prompt may have dollars
+}
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Picture:
+    """A matplotlib `figure`, and the words that stand for it, `alt`. Explained in lesson 01.
+
+    `picture.figure.savefig("name.svg")` keeps it in any format that matplotlib knows.
+    """
+
+    figure: Figure
+    alt: str
+
+    @property
+    def png(self) -> bytes:
+        """The figure as a PNG file, 860 pixels wide, in 256 colours, which halves it."""
+        from PIL import Image
+
+        drawn, small = io.BytesIO(), io.BytesIO()
+        with matplotlib.rc_context(STYLE):
+            self.figure.savefig(drawn, format="png")
+        Image.open(drawn).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
+        return small.getvalue()
+
+    def __repr__(self) -> str:
+        return self.alt
+
+    def _repr_html_(self) -> str:
+        data = base64.b64encode(self.png).decode()
+        return f'<img alt="{escape(self.alt)}" style="max-width:100%" src="data:image/png;base64,{data}">'
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Film(Picture):
+    """Pictures that follow one another, as animated WebP; `figure` is the last. Explained in lesson 03.
+
+    It runs only while it is opened, so that nothing moves beside what is being read.
+    """
+
+    webp: bytes
+
+    def _repr_html_(self) -> str:
+        image = f'<img alt="{escape(self.alt)}" src="data:image/webp;base64,{base64.b64encode(self.webp).decode()}">'
+        return f"<details><summary>Open to see the film, close to stop it</summary>{image}</details>"
