@@ -9,6 +9,8 @@ PYTHON ?= python3
 VENV ?= .venv
 CONSTRAINTS ?= constraints/current.txt
 BIN := $(VENV)/bin
+# threads that wait do not spin: on a busy machine spinning costs a hundredfold
+export OMP_WAIT_POLICY ?= passive
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --constraint $(CONSTRAINTS)
 SYSTEM := $(shell uname -s -m)
 HINT := Not to be had for $(shell $(PYTHON) --version 2>&1)? Then: make CONSTRAINTS=/dev/null ...
@@ -69,8 +71,8 @@ slides: $(VENV)/lessons-ready ## the lessons as slides that need no network: out
 crowd: $(VENV)/lessons-ready ## thirty students run lesson 01, one after the other, with a limit of memory; says what each needed
 	@$(BIN)/python -m tools.crowd
 
-stamp: $(VENV)/lessons-ready ## set the public address: make stamp REPO=owner/name [REF=tag]
-	@$(BIN)/python -m tools.lessons stamp "$(or $(REPO),$(error usage: make stamp REPO=owner/name [REF=tag]))" "$(or $(REF),main)"
+stamp: $(VENV)/lessons-ready ## set the public address, by default that of the clone's origin: make stamp [REPO=owner/name] [REF=tag]
+	@$(BIN)/python -m tools.lessons stamp "$(REPO)" "$(or $(REF),main)"
 
 $(VENV)/lessons-ready: requirements.txt $(CONSTRAINTS)
 	@echo "Setting up $(VENV) with the versions of $(CONSTRAINTS): minutes the first time, never again ..."

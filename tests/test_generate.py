@@ -389,3 +389,27 @@ def test_every_public_name_is_there_and_never_a_module():
     assert modules == {"plots"}
     with pytest.raises(AttributeError, match="utils attribute nonsense"):
         _ = utils.nonsense
+
+
+def test_librosa_works_where_no_cache_can_be_written(tmp_path):
+    program = """
+        import os
+        os.environ.pop("NUMBA_CACHE_DIR", None)
+        os.access = lambda *_: False  # as in a read-only environment without a home
+        import utils
+        del os.access
+        print(os.environ["NUMBA_CACHE_DIR"], os.environ["OMP_WAIT_POLICY"])
+    """
+    root = Path(__file__).parent.parent
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], cwd=root, capture_output=True, text=True)
+    folder, policy = done.stdout.split()
+    assert "numba-" in folder and policy == "PASSIVE", done.stderr
+
+
+def test_bfloat16_is_announced_where_the_processor_has_no_units_for_it(random_checkpoint, capsys, monkeypatch):
+    from utils import device
+
+    for has in (True, False):
+        monkeypatch.setattr(device, "has_bfloat16_units", lambda has=has: has)
+        device.best_dtype("bfloat16", "cpu")
+        assert ("has no units for bfloat16" in capsys.readouterr().out) is not has

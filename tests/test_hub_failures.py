@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import shutil
+import ssl
 import subprocess
 import sys
 import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
-from tests.hub import Client, Hub, make_repository
+from tests.hub import Client, Hub, change_json, make_repository
 from utils.checkpoints import CHECKPOINTS
 
 LOAD = "load_pipeline('audioldm-s-full-v2', device='cpu')"
@@ -23,7 +26,10 @@ def hub(tmp_path_factory):
     todays, old = make_repository(folder / "small"), make_repository(folder / "old", in_2023=True)
     (folder / "half" / "unet").mkdir(parents=True)
     (folder / "half" / "model_index.json").write_text("{}")
+    shutil.copytree(todays, folder / "two")
+    change_json(folder / "two" / "model_index.json", _class_name="AudioLDM2Pipeline")
     served = {"cvssp/audioldm-s-full-v2": todays, "cvssp/audioldm": old, "someone/half": folder / "half"}
+    served["cvssp/audioldm2"] = folder / "two"
     hub = Hub(served)
     yield hub
     hub.close()
@@ -123,6 +129,12 @@ def test_a_repository_that_is_no_audioldm_is_refused_before_it_is_downloaded(hub
     assert not any("/resolve/" in request for request in hub.requests)
 
 
+def test_another_pipeline_is_refused_before_its_weights_are_downloaded(hub, client):
+    text = sentence(client.run("load_pipeline('cvssp/audioldm2', device='cpu')"))
+    assert text == "cvssp/audioldm2 is not an AudioLDM: its model_index.json asks for AudioLDM2Pipeline."
+    assert not hub.downloaded()
+
+
 def test_pickles_are_refused_before_they_are_downloaded(hub, client):
     patch = "import torch\nkept, torch.__version__ = torch.__version__, '2.5.1'\n"
     text = sentence(client.run(f"{patch}load_pipeline('audioldm-s-full', device='cpu')"))
@@ -139,6 +151,36 @@ def test_no_network(hub, client, tmp_path):
         answer = other.run("from utils.loading import load_pipeline\n" + LOAD)
         other.close()
         assert sentence(answer) == f"The Hugging Face Hub cannot be reached: check the network, {OFFLINE}"
+
+
+def test_a_network_with_a_certificate_of_its_own(tmp_path):
+    """As behind a school's filter: TLS that ends at somebody else's certificate."""
+    if not shutil.which("openssl"):
+        pytest.skip("needs openssl to make a certificate")
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost"]
+    subprocess.run([*made, "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    other = Client(f"https://localhost:{server.server_port}", tmp_path / "home")
+    answer = other.run("from utils.loading import load_pipeline\n" + LOAD)
+    other.close()
+    server.shutdown()
+    text = sentence(answer)
+    assert text.startswith("This network answers for the Hugging Face Hub with a certificate of its own: let SSL_CERT")
+    assert text.endswith(OFFLINE)
+
+
+def test_a_recordings_score_without_a_network_is_refused_as_soon_as_a_checkpoint_is(tmp_path):
+    other = Client("http://127.0.0.1:9", tmp_path / "home")
+    other.run("import numpy, torch, transformers; from utils import Clip, clap_similarity")
+    answer = other.run("clap_similarity(Clip(numpy.zeros(16_000)), 'a dog')")
+    other.close()
+    assert sentence(answer) == f"The Hugging Face Hub cannot be reached: check the network, {OFFLINE}"
+    assert answer["seconds"] < 11
 
 
 def test_offline_by_the_environment(hub, tmp_path):

@@ -52,7 +52,7 @@ def _cache_of_numba() -> None:
     """Librosa cannot be imported where numba finds no folder for its cache: give it one."""
     found = importlib.util.find_spec("librosa")
     homes = [Path(place) for place in found.submodule_search_locations or ()] if found else []
-    if homes and not any(os.access(place, os.W_OK) for place in (*homes, Path.home())):
+    if homes and not any(os.access(place, os.W_OK) for place in (*homes, os.path.expanduser("~"))):
         os.environ.setdefault("NUMBA_CACHE_DIR", os.path.join(tempfile.gettempdir(), f"numba-{os.getpid()}"))
 
 

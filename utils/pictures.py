@@ -11,15 +11,37 @@ from dataclasses import dataclass
 from html import escape
 
 import matplotlib
+from matplotlib import font_manager
 from matplotlib.figure import Figure
 
 WIDTH = 8.6  # inches; at 100 dots an inch as wide as a notebook's output
 LINES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito 2008
 MARKERS = "osD^vPX"
+# Of the fonts that hold what matplotlib's own lacks (Chinese, Japanese, Korean, Arabic, Indic, emoji), those that are here
+SCRIPTS = [
+    name
+    for name in (
+        "Noto Sans CJK SC",
+        "Noto Sans CJK JP",
+        "Microsoft YaHei",
+        "PingFang SC",
+        "Hiragino Sans",
+        "WenQuanYi Zen Hei",
+        "Malgun Gothic",
+        "Noto Sans Arabic",
+        "Noto Sans Devanagari",
+        "Nirmala UI",
+        "Noto Emoji",
+        "Segoe UI Emoji",
+        "Symbola",
+    )
+    if name in font_manager.get_font_names()
+]
 STYLE = {
     "figure.dpi": 100,
     "figure.constrained_layout.use": True,
     "figure.facecolor": "white",
+    "font.family": ["DejaVu Sans", *SCRIPTS],
     "font.size": 10,
     "axes.titlesize": 10,
     "axes.spines.top": False,
