@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 WIDTH = 8.6  # inches; at 100 dots an inch as wide as a notebook's output
 LINES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito 2008
 MARKERS = "osD^vPX"
+FONTS = set(font_manager.get_font_names())
 # Of the fonts that hold what matplotlib's own lacks (Chinese, Japanese, Korean, Arabic, Indic, emoji), those that are here
 SCRIPTS = [
     name
@@ -35,7 +36,7 @@ SCRIPTS = [
         "Segoe UI Emoji",
         "Symbola",
     )
-    if name in font_manager.get_font_names()
+    if name in FONTS
 ]
 STYLE = {
     "figure.dpi": 100,
