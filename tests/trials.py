@@ -43,6 +43,12 @@ def git(*arguments: str, cwd: Path) -> None:
     subprocess.run(["git", *name, *arguments], cwd=cwd, check=True, capture_output=True)
 
 
+def serve_parts(repository: Path) -> None:
+    """Let a git repository hand out a part of its files, as GitHub's do."""
+    for name in ("allowFilter", "allowAnySHA1InWant"):
+        git("config", f"uploadpack.{name}", "true", cwd=repository)
+
+
 @cache
 def remote() -> str:
     """The address of a git remote on this machine that holds the project as it is here."""

@@ -4,7 +4,7 @@
     python -m tools.lessons inject                 write set-up cell, header, navigation, README's table
     python -m tools.lessons check                  say what is not as it should be (no lesson is run)
     python -m tools.lessons portable [NAME ...]    run as other processors would; shows what would not stand there
-    python -m tools.lessons stamp OWNER/NAME REF   set the public address, then inject
+    python -m tools.lessons stamp OWNER/NAME REF   set the public address, then inject; by default the clone's own
     python -m tools.lessons from-py FILE NAME      a py:percent file becomes notebooks/NAME.ipynb, without outputs
     python -m tools.lessons to-py NAME FILE        and back
     python -m tools.lessons demo                   lesson 01, headless: a sound and a page in outputs/
@@ -20,6 +20,7 @@ import hashlib
 import json
 import os
 import re
+import subprocess
 import sys
 import tempfile
 import time
@@ -192,8 +193,19 @@ def address() -> tuple[str, str]:
     return re.search(r'^REPO, REF = "(.*)", "(.*)"', SETUP_CELL.read_text(encoding="utf-8"), re.M).groups()
 
 
+def origin() -> str:
+    """OWNER/NAME of this clone's own `origin` on GitHub."""
+    git = ["git", "remote", "get-url", "origin"]
+    url = subprocess.run(git, cwd=ROOT, capture_output=True, text=True).stdout.strip()
+    found = re.search(r"github\.com[:/]([\w.-]+/[\w.-]+?)(\.git)?/?$", url)
+    if not found:
+        raise SystemExit(f"This clone's origin ({url or 'it has none'}) is not on GitHub: make stamp REPO=owner/name.")
+    return found[1]
+
+
 def stamp(repo: str, ref: str) -> None:
-    """Set the project's public address in its one place, and inject it."""
+    """Set the project's public address in its one place, and inject it; without one, that of the clone's origin."""
+    repo = repo or origin()
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", repo) or not re.fullmatch(r"[\w./-]+", ref):
         raise SystemExit(f"The address must be OWNER/NAME and a tag, branch or commit, not {repo!r} and {ref!r}.")
     text = SETUP_CELL.read_text(encoding="utf-8")
@@ -239,7 +251,7 @@ def _injected(path: Path, notebook: NotebookNode, titles: dict[Path, str]) -> No
     """The notebook with this project's header, set-up and navigation cells; stored outputs stay."""
     notebook = nbformat.from_dict(json.loads(json.dumps(notebook)))
     setup = next((cell for cell in notebook.cells if "setup" in tags(cell)), nbformat.v4.new_code_cell())
-    setup.source, setup.metadata = SETUP_CELL.read_text(encoding="utf-8"), {"tags": ["setup"]}
+    setup.source, setup.metadata = SETUP_CELL.read_text(encoding="utf-8"), {"tags": ["setup"], **FOLDED}
     order = list(titles)
     at = order.index(path)
     links = [f"[← {titles[p]}]({p.name})" for p in order[max(at - 1, 0) : at]] + ["[all lessons](../README.md)"]
@@ -476,8 +488,8 @@ def main() -> None:
             found = check()
             print("\n".join(found) or "The lessons are as they should be.", report(), sep="\n")
             sys.exit(bool(found))
-        case "stamp", [repo, ref]:
-            stamp(repo, ref)
+        case "stamp", [] | [_] | [_, _]:
+            stamp(*given.arguments, *["", "main"][len(given.arguments) :])
         case "from-py", [file, name]:
             from_py(Path(file), name)
         case "to-py", [name, file]:
