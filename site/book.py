@@ -1,0 +1,81 @@
+"""What Sphinx reads: the lessons and the docs, arranged as a book in a folder of their own."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import nbformat
+from nbformat import NotebookNode
+
+from tools import lessons
+
+FOLDED = {"solution": "a solution", "setup": "the set-up cell"}  # tag -> what is behind the fold
+DOCS = {"glossary": "Glossary", "teaching": "For teachers", "real": "The real checkpoints", "speed": "Speed"}
+TERM = r"^\*\*(.+?)\*\* — (.+)$"  # a line of docs/glossary.md
+LINK = r"(?<!!)\[([^\]\n]+)\]\((?!https?:|#|mailto:)([^)\s]+)\)"  # to a file of the project
+
+
+def linked(text: str, base: str) -> str:
+    """A text whose links hold in the book: to lessons and docs in it, else to the public address, or to nowhere."""
+    repo, ref = lessons.address()
+
+    def moved(found: re.Match) -> str:
+        words, target = found.groups()
+        path, hash_, anchor = target.partition("#")
+        place = (lessons.ROOT / base / path).resolve()
+        if place == lessons.ROOT / "README.md":
+            return f"[{words}](index.md)"
+        if place.suffix == ".ipynb" or (place.suffix == ".md" and place.stem in DOCS):
+            return f"[{words}]({place.name}{hash_}{anchor})"
+        inside = place.relative_to(lessons.ROOT) if place.is_relative_to(lessons.ROOT) else path
+        return f"[{words}](https://github.com/{repo}/blob/{ref}/{inside})" if repo else words
+
+    return re.sub(LINK, moved, text)
+
+
+def chapter(path: Path, terms: dict[str, str]) -> NotebookNode:
+    """A lesson without its badges and its links back and forth, its solutions folded, its terms linked once each."""
+    terms = dict(terms)  # as a lesson may write it -> as the glossary has it
+
+    def term(found: re.Match) -> str:
+        word = found[1].lower().strip(".,:")
+        word = terms.pop(word, None) or terms.pop(word.removesuffix("s"), None)
+        return f"{{term}}`{found[1]} <{word}>`" if word else found[0]
+
+    notebook = lessons.read(path)
+    notebook.cells = [cell for cell in notebook.cells if not {"header", "navigation"} & set(lessons.tags(cell))]
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = re.sub(r"\*\*([^*`\n]+)\*\*", term, linked(cell.source, "notebooks"))
+        for tag in {*FOLDED} & set(lessons.tags(cell)):
+            cell.metadata["tags"] = [*lessons.tags(cell), "hide-cell"]
+            cell.metadata["mystnb"] = {f"code_prompt_{way}": f"{way.title()} {FOLDED[tag]}" for way in ("show", "hide")}
+            cell.source = cell.source.removeprefix(lessons.SOLUTION + "\n")
+    return notebook
+
+
+def arrange(folder: Path) -> None:
+    """Fill a folder with everything that Sphinx reads, but for its settings and what is not text."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    docs = {path.stem: linked(path.read_text(encoding="utf-8"), "docs") for path in lessons.ROOT.glob("docs/*.md")}
+    entries = re.findall(TERM, docs.get("glossary", ""), re.M)
+    if entries:  # Sphinx's own glossary: its words can be linked and searched for
+        lines = [f"{word}\n  {meaning[0].upper()}{meaning[1:]}\n" for word, meaning in entries]
+        docs["glossary"] = "\n".join([docs["glossary"].partition("\n**")[0], "```{glossary}", *lines, "```", ""])
+    terms = {re.sub(r" \(.*\)$", "", word).lower(): word for word, _ in entries}
+    cards, names = [], [path.stem for path in lessons.lessons()]
+    for path in lessons.lessons():
+        notebook = chapter(path, terms)
+        nbformat.write(notebook, folder / path.name)
+        promise = lessons.read(path).cells[0].source.partition("\n")[2].strip().split("\n\n")[0].replace("\n", " ")
+        cards.append(f"1. **[{lessons.title(notebook)}]({path.name})** {linked(promise, 'notebooks')}")
+    for name in docs.keys() & DOCS.keys():
+        (folder / f"{name}.md").write_text(docs[name], encoding="utf-8")
+    more = [f"{title} <{name}>" for name, title in DOCS.items() if name in docs]
+    front = (Path(__file__).parent / "index.md").read_text(encoding="utf-8")
+    for mark, lines in {"<!-- cards -->": cards, "<!-- lessons -->": names, "<!-- more -->": more}.items():
+        front = front.replace(mark, "\n".join(lines))
+    (folder / "index.md").write_text(front, encoding="utf-8")

@@ -1,0 +1,42 @@
+"""Sphinx's settings for the book of the lessons. Nothing is executed, and nothing is fetched when it is read."""
+
+from tools import lessons
+
+REPO, REF = lessons.address()
+project = html_title = "AudioLDM notebooks"
+copyright = "the authors; text CC BY 4.0, code MIT"
+extensions = ["myst_nb"]
+templates_path = ["_templates"]
+suppress_warnings = ["myst.xref_missing", "misc.highlighting_failure"]
+
+nb_execution_mode = "off"
+nb_ipywidgets_js = {}
+nb_merge_streams = True
+myst_enable_extensions = ["dollarmath", "amsmath"]
+myst_heading_anchors = 4
+mathjax_path = "mathjax/tex-svg.js"
+
+html_theme = "sphinx_book_theme"
+html_static_path = ["_static"]
+html_css_files = ["book.css"]
+html_js_files = [("offline.js", {"type": "module"})]
+html_favicon = "_static/icon.svg"
+html_sourcelink_suffix = ""
+html_context = {"default_mode": "auto"}
+html_sidebars = {"**": ["navbar-logo.html", "try.html", "search-button-field.html", "sbt-sidebar-nav.html"]}
+html_theme_options = {
+    "navbar_persistent": [],
+    "use_fullscreen_button": False,
+    "show_toc_level": 2,
+    "toc_title": "On this page",
+    "pygments_light_style": "a11y-high-contrast-light",
+    "pygments_dark_style": "a11y-high-contrast-dark",
+}
+if REPO:
+    html_theme_options |= {
+        "repository_url": f"https://github.com/{REPO}",
+        "repository_branch": REF,
+        "path_to_docs": "notebooks",
+        "use_repository_button": True,
+        "launch_buttons": {"colab_url": "https://colab.research.google.com"},
+    }

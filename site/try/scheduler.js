@@ -1,0 +1,21 @@
+// DDIM as diffusers' DDIMScheduler takes it, from the checkpoint's own scheduler_config.json.
+const KNOWN = {beta_schedule: 'scaled_linear', prediction_type: 'v_prediction', timestep_spacing: 'trailing',
+  rescale_betas_zero_snr: true, clip_sample: false, thresholding: false};
+
+export function schedule(config, steps) { // for each step: its time, and next = keep * latents + turn * prediction
+  for (const name in KNOWN) if (config[name] !== KNOWN[name]) throw new Error(`The page has no ${name} ${config[name]}.`);
+  const n = config.num_train_timesteps, [from, to] = [Math.sqrt(config.beta_start), Math.sqrt(config.beta_end)];
+  let product = 1;
+  const roots = Array.from({length: n}, (_, i) => // of the share of the signal
+    Math.sqrt(product *= 1 - (from + (to - from) * i / (n - 1)) ** 2));
+  const [first, last] = [roots[0], roots[n - 1]];
+  const signal = roots.map(root => (root - last) * first / (first - last)); // none is left at the last step
+  const even = x => { const low = Math.floor(x); return x - low === 0.5 ? low + low % 2 : Math.round(x); };
+  const ratio = n / steps, jump = Math.floor(n / steps);
+  return Array.from({length: Math.ceil(n / ratio)}, (_, i) => {
+    const time = even(n - i * ratio) - 1, before = time - jump;
+    const a = signal[time], b = Math.sqrt(1 - a * a), p = before >= 0 ? signal[before] : config.set_alpha_to_one ? 1 : first;
+    const q = Math.sqrt(1 - p * p);
+    return {time, keep: p * a + q * b, turn: q * a - p * b};
+  });
+}

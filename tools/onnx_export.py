@@ -1,0 +1,104 @@
+"""The minis for the browser page of site/, as ONNX: python -m tools.onnx_export FOLDER
+
+The UNets, the text tower and the decoder as ONNX, the tokenizer, and the numbers that Python and the page must share.
+The checkpoints' weights are float16 on disk, so they travel as float16 and are widened when loaded: the same numbers.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from matplotlib import colormaps
+from torch.nn.functional import normalize, pad
+
+from mini.sounds import CLASSES
+from utils import load_pipeline
+from utils.features import HOP_LENGTH, LOG_FLOOR, mel_filterbank
+from utils.player import COLOURS, DB_RANGE
+from utils.vocoder import EDGE
+
+NAMES = ["mini-s-v2", "mini-s", "mini-m", "mini-l"]
+FRAMES = 63  # of the latents while tracing: odd, so that the sizes on the way up are read from the graph
+
+
+class Traced(torch.nn.Module):
+    """A function of a pipeline, as a module."""
+
+    def __init__(self, pipe, function):
+        super().__init__()
+        self.parts = torch.nn.ModuleList([pipe.text_encoder, pipe.unet, pipe.vae, pipe.vocoder])
+        self.pipe, self.function = pipe, function
+
+    def forward(self, *inputs):
+        return self.function(self.pipe, *inputs)
+
+
+def embed(pipe, ids):  # as `encode_prompt`
+    return normalize(pipe.text_encoder(ids, attention_mask=torch.ones_like(ids)).text_embeds, dim=-1)
+
+
+def predict(pipe, latents, timestep, embedding):
+    return pipe.unet(latents, timestep, None, class_labels=embedding).sample
+
+
+def decode(pipe, latents):  # to the log-mel-spectrogram, and to the magnitudes from which the vocoder begins
+    mel = pipe.vae.decode(latents / pipe.vae.config.scaling_factor).sample[:, 0]
+    padded = pad(mel.transpose(1, 2), (EDGE, EDGE), mode="replicate").transpose(1, 2)
+    return mel, (padded.exp() @ pipe.vocoder.inverse_mel.T).clamp_min(LOG_FLOOR)
+
+
+def write(path: Path, pipe, function, inputs: dict, outputs: list[str], axes: dict) -> None:
+    """Trace a function of the pipeline, and save it with weights in float16 wherever that changes none of them."""
+    settings = {"input_names": list(inputs), "output_names": outputs, "dynamic_axes": axes, "opset_version": 17}
+    with torch.no_grad(), warnings.catch_warnings(action="ignore"):
+        torch.onnx.export(Traced(pipe, function).eval(), tuple(inputs.values()), path, dynamo=False, **settings)
+    graph = (model := onnx.load(path)).graph
+    weights, nodes = list(graph.initializer), list(graph.node)
+    for i, tensor in enumerate(weights):
+        values = onnx.numpy_helper.to_array(tensor)
+        if values.dtype == np.float32 and values.size > 64 and (values.astype(np.float16) == values).all():
+            half = weights[i] = onnx.numpy_helper.from_array(values.astype(np.float16), f"{tensor.name}.half")
+            nodes.insert(0, onnx.helper.make_node("Cast", [half.name], [tensor.name], to=onnx.TensorProto.FLOAT))
+    for old, new in ((graph.initializer, weights), (graph.node, nodes)):
+        del old[:]
+        old.extend(new)
+    onnx.checker.check_model(model)
+    onnx.save(model, path)
+
+
+def main(folder: Path) -> None:
+    latents, embedding = torch.randn(2, 8, FRAMES, 8), torch.randn(2, 64)
+    for name in reversed(NAMES):
+        pipe = load_pipeline(name)
+        inputs = {"latents": latents, "timestep": torch.tensor(999), "embedding": embedding}
+        axes = {"latents": {0: "batch", 2: "frames"}, "embedding": {0: "batch"}}
+        write(folder / f"{name}.onnx", pipe, predict, inputs, ["prediction"], axes)
+    # what follows is the same in all of them
+    tokens = {"ids": torch.tensor([[0, 5, 6, 7, 2]])}
+    write(folder / "text.onnx", pipe, embed, tokens, ["embedding"], {"ids": {1: "tokens"}})
+    one = {"latents": latents[:1]}
+    write(folder / "decoder.onnx", pipe, decode, one, ["mel", "magnitude"], {"latents": {2: "frames"}})
+    pipe.tokenizer.save_pretrained(folder)
+    (folder / "filters.bin").write_bytes(mel_filterbank().astype("<f4").tobytes())
+    size = {name: (folder / f"{name}.onnx").stat().st_size for name in NAMES}
+    facts = {
+        "checkpoints": [{"name": name, "megabytes": round(size[name] / 1e6)} for name in NAMES],
+        "scheduler": dict(pipe.scheduler.config),
+        "vocoder": {name: pipe.vocoder.config[name] for name in ("n_iter", "momentum")},
+        "samples_per_latent": pipe.vae_scale_factor * HOP_LENGTH,
+        "tokens": min(pipe.tokenizer.model_max_length, pipe.text_encoder.config.max_position_embeddings - 2),
+        "db_range": DB_RANGE,
+        "colours": (colormaps["magma"].resampled(COLOURS).colors[:, :3] * 255).round().astype(int).tolist(),
+        "sounds": list(CLASSES),
+    }
+    (folder / "facts.json").write_text(json.dumps(facts))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
