@@ -32,7 +32,7 @@ lab: $(VENV)/lessons-ready ## open the lessons in JupyterLab
 	@echo "Opening JupyterLab on notebooks/; stop it with Ctrl+C."
 	@$(BIN)/jupyter lab notebooks/01_first_sound.ipynb
 
-test: lint nbval unit ## everything that continuous integration runs: style, lessons, unit tests
+test: lint nbval $(VENV)/site-ready unit ## everything that continuous integration runs: style, lessons, unit tests
 
 lint: $(VENV)/test-ready ## style of code and lessons
 	@echo "Checking the style ..."
@@ -43,7 +43,7 @@ nbval: $(VENV)/test-ready ## run every lesson and compare all its text with what
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(NBVAL) --numprocesses=2 --dist=loadfile --durations=5 -q notebooks
 	@$(BIN)/python -m tools.lessons check
 
-unit: $(VENV)/test-ready $(VENV)/site-ready ## the unit tests
+unit: $(VENV)/test-ready ## the unit tests
 	@echo "Running the unit tests ..."
 	@$(BIN)/python -m pytest --durations=10 -q tests
 

@@ -112,6 +112,8 @@ def test_stamping_writes_the_address_everywhere_and_a_bad_one_nowhere(tmp_path):
 
 # ---- requirements ------------------------------------------------------------
 
+ALL_REQUIREMENTS = ["requirements.txt", "requirements-dev.txt", "site/requirements.txt"]
+
 
 def requirements(*files: str) -> list[Requirement]:
     lines = "\n".join((ROOT / name).read_text(encoding="utf-8") for name in files).splitlines()
@@ -140,7 +142,7 @@ def test_the_current_set_is_all_that_gets_installed():
     pinned, seen = pins(ROOT / "constraints" / "current.txt"), {"setuptools"}  # which a venv may bring
     if version("transformers") != pinned["transformers"]:
         pytest.skip("another set of versions is installed here")
-    todo = requirements("requirements.txt", "requirements-dev.txt")
+    todo = requirements(*ALL_REQUIREMENTS)
     while todo:
         requirement = todo.pop()
         name = canonicalize_name(requirement.name)
@@ -175,7 +177,7 @@ def sources(folder: str) -> dict[Path, str]:
 
 @pytest.mark.parametrize("folder", ["notebooks", "utils", "playground", "mini", "tools", "tests"])
 def test_everything_imported_is_required(folder):
-    files = ["requirements.txt"] if folder == "notebooks" else ["requirements.txt", "requirements-dev.txt"]
+    files = ["requirements.txt"] if folder == "notebooks" else ALL_REQUIREMENTS
     asked = {canonicalize_name(requirement.name) for requirement in requirements(*files)}
     distributions = packages_distributions()
     optional = {"google", "pip"}  # there on Colab only; there wherever something must be installed
