@@ -63,17 +63,17 @@ WRONG: dict[tuple[str, int], dict[str, str]] = {
         "length = 23 * 0.32": "there is a shorter one",
     },
     ("03", 2): {
-        "enough = 25": "25 is not the first under 4 dB",
-        "enough = 50": "50 is not the first under 4 dB",
-        "distances = {n: 0.0 for n in (2, 5, 10, 25, 50)}": "not [2, 5, 10, 25, 50]",
-        "distances, enough = {2: 0.0, 5: 0.0, 10: 0.0, 25: 0.0}, 2": "not 0.0 dB",
+        "enough = 25": "25 is not the first that halves",
+        "enough = None": "None is not the first that halves",
+        "distances_to_50 = {n: 0.0 for n in (2, 5, 10, 25, 50)}": "not [2, 5, 10, 25, 50]",
+        "distances_to_50, enough = {2: 0.0, 5: 0.0, 10: 0.0, 25: 0.0}, 2": "not 0.0 dB",
     },
     ("03", 3): {"calls = 4": "for 4 steps", "calls = 6": "for 6 steps", "calls = 0": "for 0 steps"},
     ("03", 4): {
-        "harm = bootstrap_interval(fit[10][:6], fit[5][:6])": "over 6 pairs",
-        "harm = bootstrap_interval(fit[10] + 1)": "a mean of cosines",
-        "harm = bootstrap_interval(fit[10], off.set_index('prompt').clap_similarity[fit.index])": "2.48 s minus 2.56 s",
-        "harm = bootstrap_interval(off.clap_similarity, fit[10])": "prompt by prompt",
+        "harm = interval(fit[STEPS][:6], fit[5][:6])": "over 6 pairs",
+        "harm = interval(fit[STEPS])": "a mean of cosines",
+        "harm = interval(fit[STEPS], off.set_index('prompt').clap_similarity[fit.index])": "2.48 s minus 2.56 s",
+        "harm = interval(off.clap_similarity, fit[STEPS])": "prompt by prompt",
         "harm = 0.0": "cannot use your answer",
     },
     ("04", 1): {
@@ -81,15 +81,25 @@ WRONG: dict[tuple[str, int], dict[str, str]] = {
         "total = sum(shared.values())": "it is not",
         "total = 421.0 / 2": "it is not 210.5 million",
     },
-    ("04", 2): {"needed = 8": "60% of all tests", "needed = 11": "11% of all", "needed = 13": "more than needed"},
+    ("04", 2): {
+        "fair = [('audioldm-s-full', 'audioldm-s-full-v2')]": "another pair",
+        "fair = [('audioldm-s-full', 'audioldm-m-full')]": "differ in more than one thing",
+        "fair = [('mini-s', 'mini-s-v2')]": "no pairs of",
+        "fair = 2": "cannot use your answer",
+    },
     ("04", 3): {
-        "gain = bootstrap_interval(wide[names[1]][:4], wide[names[0]][:4])": "over 4 pairs",
-        "gain = bootstrap_interval(wide[names[1]])": "these are cosines",
-        "gain = bootstrap_interval(wide[names[0]], wide[names[1]])": "seed by seed",
-        "gain = bootstrap_interval(wide[names[1]], wide[names[0]])\nprompt = 'a dog barking'": "on 'a dog barking'",
+        "ratio = 1 / ratio": "turn it round",
+        "ratio = 2.0": "with and without `groups`",
+        "ratio = honest.high - honest.low": "Are these widths",
+        "ratio = honest": "cannot use your answer",
+    },
+    ("04", 4): {
+        "gain = interval(by_seed[names[1]][:4], by_seed[names[0]][:4])": "over 4 pairs",
+        "gain = interval(by_seed[names[1]])": "these are cosines",
+        "gain = interval(by_seed[names[0]], by_seed[names[1]])": "seed by seed",
+        "gain = interval(by_seed[names[1]], by_seed[names[0]])\nprompt = 'a dog barking'": "on 'a dog barking'",
         "gain = 0.1": "cannot use your answer",
     },
-    ("04", 4): {"level = 0": "are 4 heads of 64", "level = 2": "are 12 heads of 64", "level = 512": "cannot use"},
     ("05", 1): {
         'prompt = "a cat meowing"': "no dog in",
         'prompt = "a dog barking, low quality"': "changes the noise floor by",
@@ -97,8 +107,35 @@ WRONG: dict[tuple[str, int], dict[str, str]] = {
     },
     ("05", 2): {"needed = 7": "coin tossers", "needed = 9": "7% get 9 of 12", "needed = 12": "so does one fewer"},
     ("05", 3): {
-        "twin = dog.clip\ntwin = generate(pipe, twin.settings['prompt'], seed=4)": "your seed is 4",
-        "twin = generate(pipe, dog.settings['prompt'], seed=3, audio_length_in_s=2.56)": "lasts 2.56 s",
-        "twin = generate(pipe, dog.settings['prompt'], seed=3, guidance_scale=1.0)": "dB apart",
+        "twin = generate(pipe, dog.settings['prompt'], seed=4)": "your seed is 4",
+        "twin = generate(pipe, dog.settings['prompt'], seed=3, audio_length_in_s=1.28)": "lasts 1.28 s",
+        "twin = generate(pipe, 'a cat', seed=3, audio_length_in_s=SECONDS)": "dB apart",
+    },
+    ("08", 1): {
+        "def sheet_size(inputs, outputs, rank, kernel=1):\n    return inputs * outputs": "rank 8 are 1,280 numbers",
+        "def sheet_size(inputs, outputs, rank, kernel=1):\n    return rank * (inputs + outputs)": "count A again",
+        "def sheet_size(inputs, outputs, rank, kernel=1):\n"
+        "    return rank * (inputs + outputs) * kernel**2": "count A again",
+    },
+    ("08", 2): {
+        "enough = 2": "is not the smallest",
+        "found = {0: 0.1, 1: 0.9}": "the strengths asked for are",
+        "found[0.5] = found[0.5] + 0.2": "the likeness of the four is",
+    },
+    ("08", 3): {
+        "def floor(n):\n    return frechet(recorded[:n], recorded[n : 2 * n])": "for n = 16 it is",
+        "def floor(n):\n    return frechet(recorded[:n], recorded[:n])": "a crowd against itself",
+        "def floor(n):\n"
+        "    o = np.random.default_rng(0).permutation(len(recorded))\n"
+        "    return frechet(recorded[o[:n]], recorded[o[n : 2 * n]])": "the first draw alone",
+    },
+    ("08", 4): {
+        "def memory_loss(noisy, t, told):\n"
+        "    a = pipe.unet(noisy, t, None, class_labels=told).sample\n"
+        "    return F.mse_loss(a, a.detach())": "does not notice the sheet",
+        "def memory_loss(noisy, t, told):\n"
+        "    return pipe.unet(noisy, t, None, class_labels=told).sample.square().mean()": "the answers are equal",
+        "right = memory_loss\ndef memory_loss(noisy, t, told):\n"
+        "    with torch.no_grad():\n        return right(noisy, t, told)": "must stay outside of no_grad",
     },
 }
