@@ -233,8 +233,8 @@ def session(repo: str = "owner/name", ref: str = "v1", **changes) -> str:
 
 def on_colab(port: int, code: str = CELL) -> str:
     """The cell, on a machine that takes itself for Colab, whose service answers at this port."""
-    colab = "import importlib.machinery, importlib.util, socket, sys\nspec = importlib.machinery.ModuleSpec('google.colab', None)\n"
-    colab += "sys.modules['google.colab'] = importlib.util.module_from_spec(spec)\n"
+    colab = "import socket, sys\nfrom importlib import machinery, util\n"
+    colab += "sys.modules['google.colab'] = util.module_from_spec(machinery.ModuleSpec('google.colab', None))\n"
     return colab + "socket.gethostbyname = lambda name: '127.0.0.1'\n" + code.replace(":9000/", f":{port}/")
 
 

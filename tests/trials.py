@@ -54,11 +54,12 @@ def remote() -> str:
     """The address of a git remote on this machine that holds the project as it is here."""
     folder = TemporaryDirectory()
     atexit.register(folder.cleanup)
-    for name in ("utils", "playground", "mini"):
+    for name in ("utils", "playground", "mini", "notebooks/sounds"):
         shutil.copytree(lessons.ROOT / name, Path(folder.name) / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(lessons.ROOT / "requirements.txt", folder.name)
     for command in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "-m", "the project"]):
         git(*command, cwd=Path(folder.name))
+    serve_parts(Path(folder.name))
     return f"file://{folder.name}"
 
 
