@@ -8,7 +8,6 @@ A set is a file of constraints whose first lines say the Python it is for, and w
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
