@@ -305,7 +305,7 @@ class Result:
         return f"{self.name}: {verdict}, {self.seconds:.0f} s, {self.cpu:.0f} of them at work on a core{said}"
 
 
-PROJECT = ("mini", "playground", "requirements.txt", "utils")  # what a lesson needs of it
+PROJECT = ("mini", "notebooks", "playground", "requirements.txt", "utils")  # what a lesson needs of it
 # Run in the kernel after the set-up cell: the original's heads are as much narrower here as all the rest.
 IN_THE_KERNEL = f"""
 import utils.loading
