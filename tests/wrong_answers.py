@@ -31,31 +31,28 @@ WRONG: dict[tuple[str, int], dict[str, str]] = {
         "change = np.mean(brightness[0]) - np.mean(brightness[1])": "cannot use your answer",
     },
     ("02", 1): {
-        'clean = generate(pipe, "footsteps, low quality", audio_length_in_s=2.56)': "dB lower",
-        'clean = generate(pipe, "rain, high quality", audio_length_in_s=2.56)': "no footsteps",
-        'clean = generate(pipe, "footsteps, high quality", audio_length_in_s=2.56, seed=1)': "another seed, 1",
-        'clean = generate(pipe, "footsteps, high quality", audio_length_in_s=1.28)': "lasts 1.28 s, not 2.56 s",
+        'clean = generate(pipe, "footsteps, low quality", **settings)': "dB are asked for",
+        'clean = generate(pipe, "rain, high quality", **settings)': "no footsteps",
+        'clean = generate(pipe, "footsteps, high quality", seed=1, **settings)': "another seed, 1",
+        'clean = generate(pipe, "footsteps, high quality", audio_length_in_s=1.28)': "lasts 1.28 s",
     },
     ("02", 2): {
-        'change = bootstrap_interval(fit(dried, "rain"))\nrainy, spare = dried, rainy': "the fit of `rainy` itself",
-        'rainy = spare\nchange = bootstrap_interval(fit(dried, "rain")[:6], fit(rainy, "rain")[:6])': "from 6 values",
-        'change = bootstrap_interval(fit(rainy, "rain"), fit(dried, "rain"))': "after minus before",
-        'change = bootstrap_interval(fit(dried, "a dog"), fit(rainy, "a dog"))': "the fit to “rain”",
-        'change = fit(dried, "rain").mean()': "cannot use your answer",
-    },
-    ("02", 3): {
         "def strangeness(word):\n    return len(word)": "is one token, not 3",
         "def strangeness(word):\n    return len(pipe.tokenizer(word).input_ids)": "is one token, not",
         "def strangeness(word):\n    return 1": "falls into more than 1",
         "def strangeness(word):\n    return len(pipe.tokenizer.tokenize(word))": "a space before the word",
     },
+    ("02", 3): {
+        "hasty, fair = fair, hasty": "`hasty` is from 6 values, not from 12",
+        'fair = hasty = interval(dried.noise_floor_db, rainy.noise_floor_db, unit="dB")': "`fair` is from 12 values",
+        'hasty = interval(rainy.noise_floor_db, dried.noise_floor_db, unit="dB")': "without rain minus with rain",
+        "hasty = fair = np.mean(dried.noise_floor_db) - np.mean(rainy.noise_floor_db)": "cannot use your answer",
+    },
     ("02", 4): {
-        "def choose(clips, kind):\n    return min(clips, key=noise_floor_db)": "what CLAP hears as another",
-        "def choose(clips, kind):\n"
-        "    right = [c for c, n in zip(clips, heard(clips)) if n == kind]\n"
-        "    return max(right or clips, key=noise_floor_db)": "a dog, but not the cleanest",
-        "def choose(clips, kind):\n"
-        "    return min((c for c, n in zip(clips, heard(clips)) if n == kind), key=noise_floor_db)": "cannot use",
+        "control = load_clips(noisy)": "more than white noise",
+        "control = [Clip(one.waveform + 0.01 * white.waveform) for one in load_clips(plain)]": "has a floor of",
+        "control = control[:6]": "6 clips, not twelve",
+        "control = None": "cannot use your answer",
     },
     ("03", 1): {
         "length = 7.0": "no whole number",
@@ -136,6 +133,6 @@ WRONG: dict[tuple[str, int], dict[str, str]] = {
         "def memory_loss(noisy, t, told):\n"
         "    return pipe.unet(noisy, t, None, class_labels=told).sample.square().mean()": "the answers are equal",
         "right = memory_loss\ndef memory_loss(noisy, t, told):\n"
-        "    with torch.no_grad():\n        return right(noisy, t, told)": "must stay outside of no_grad",
+        "    with torch.no_grad():\n        return right(noisy, t, told)": "must not be in no_grad",
     },
 }
