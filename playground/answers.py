@@ -49,7 +49,7 @@ def parse(data: bytes, name: str) -> pd.DataFrame:
     if len(whole) < len(rows):
         warnings.warn(f"{name}: {len(rows) - len(whole)} damaged lines are left out.", stacklevel=2)
     table = pd.DataFrame(whole, columns=[*dict.fromkeys([*header, ID])], dtype=str).fillna("")[HEADER]
-    table["listener"] = [plain(listener) for listener in table.listener]
+    table["listener"] = table.listener.map({name: plain(name) for name in table.listener.unique()})
     return table
 
 

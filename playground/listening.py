@@ -1,7 +1,6 @@
 """Blind listening: can a difference be heard (A/B/X), which is preferred, and how good do clips sound (1 to 5)?
 
-Neither what made a clip nor its picture is shown. Every answer is saved at once. Explained in lesson 05
-(`notebooks/05_playground.ipynb`).
+Neither what made a clip nor its picture is shown. Explained in lesson 05 (`notebooks/05_playground.ipynb`).
 """
 
 from __future__ import annotations
@@ -17,10 +16,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from utils import Clip, load_clips
+import utils
+from utils import Clip
 
 from . import answers
-from .panel import listening_panel
+from .booth import listening_panel
 
 PATH = "outputs/listening.csv"
 QUALITY = "How good does this sound? 1 is bad, 5 is excellent."
@@ -231,7 +231,7 @@ class Rating(ListeningTest):
 
 
 def _clips(clips: Sequence[Clip] | pd.DataFrame) -> list[Clip]:
-    return load_clips(clips) if isinstance(clips, pd.DataFrame) else list(clips)
+    return utils.load_clips(clips) if isinstance(clips, pd.DataFrame) else list(clips)
 
 
 def _pairs(a, b, what: str) -> list[tuple[Clip, Clip]]:

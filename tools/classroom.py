@@ -3,8 +3,8 @@
     python -m tools.classroom build           the students' lessons as one zip, and a course: outputs/classroom
     python -m tools.classroom grade FOLDER    grade what was handed in: outputs/classroom/grades.csv
 
-FOLDER holds NAME_01_first_sound.ipynb or NAME/01_first_sound.ipynb. The course is nbgrader's own: its commands work in
-outputs/classroom/, too.
+FOLDER holds NAME_01_first_sound.ipynb or NAME/01_first_sound.ipynb, or what a learning platform makes of them; see
+`tools/handins.py`. The course is nbgrader's own: its commands work in outputs/classroom/, too.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import ast
 import csv
+import io
 import os
 import re
 import shutil
@@ -24,15 +25,33 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
+from playground.collected import as_text
+from utils.files import write_whole
+
 from . import lessons
+from .handins import HandIn, hand_ins, identifier
+from .repair import is_untouched
 
 NAME = "audioldm-notebooks"
-STUDENTS_NEED = ("utils", "playground", "mini", "requirements.txt", "constraints", "README.md", "LICENSE", "CITATION.cff")
+STUDENTS_NEED = (
+    "utils",
+    "playground",
+    "mini",
+    "requirements.txt",
+    "constraints",
+    "README.md",
+    "LICENSE",
+    "CITATION.cff",
+)
 EXERCISE = re.compile(r"^### Exercise (\d): (.+) \((easy|medium|hard), (\d+) minutes\)$", re.M)
 POINTS = {"easy": 1, "medium": 2, "hard": 3}
 MEMORY = 6 * 2**30  # bytes that grading one submission may take
 FILE = 2**30  # bytes that it may write into one file
 SECONDS = 600  # that grading one submission may take
+MEANT = {  # an error that a student gets to read -> what it means
+    "DeadKernelError": "a cell ended Python itself, or took all memory",
+    "TimeoutError": "running all of it took too long",
+}
 CONFIG = f"""# written by tools/classroom.py
 c = get_config()
 c.CourseDirectory.course_id = {NAME!r}
@@ -118,54 +137,93 @@ def _nbgrader(folder: Path, *arguments: str, seconds: float | None = None) -> su
         return subprocess.CompletedProcess(command, 1, "", f"TimeoutError: more than {seconds:g} s")
 
 
-def collect(handed_in: Path, folder: Path) -> list[tuple[str, str]]:
-    """Copy what was handed in to the course's submitted/; return the pairs of student and lesson."""
-    known = "|".join(path.name for path in (folder / "source").iterdir())
-    found = []
-    for path in sorted(handed_in.rglob("*.ipynb")):
-        if not (named := re.fullmatch(rf"(?:(.+)_)?({known})", path.stem)):
-            print(f"{path.name} is none of the lessons, and is left out.")
-            continue
-        student = re.sub(r"[^\w.-]", "-", named[1] or path.parent.name)
-        place = folder / "submitted" / student / named[2]
-        place.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, place / f"{named[2]}.ipynb")
-        found.append((student, named[2]))
-    return found
-
-
 def grade(handed_in: Path, folder: Path, seconds: float = SECONDS) -> list[dict]:
     """Grade every submission in a process of its own; one that breaks it gets no points and a note.
 
-    Writes grades.csv and, for each student, feedback/NAME/LESSON/LESSON.html; returns the rows of grades.csv:
-    student, lesson, check-1 ..., points, of, note.
+    Writes grades.csv, in which what earlier runs found stays, and for each student feedback/NAME/LESSON/LESSON.html;
+    returns the rows of this run: student, lesson, check-1 ..., points, of, note. A row without a lesson says what of a
+    student was left out.
     """
+    released = {path.name: lessons.read(path / f"{path.name}.ipynb") for path in sorted((folder / "release").iterdir())}
+    found, systems = hand_ins(handed_in, released)
+    if systems:
+        print(f"Left out, for no human made them: {', '.join(systems)}")
+    touched = {one.student for one in found if one.notebook and not is_untouched(one.notebook, released[one.lesson])}
+    rows = []
+    for one in found:
+        row = {"student": one.student, "lesson": one.lesson, "note": one.note}
+        if one.notebook and one.student in touched and is_untouched(one.notebook, released[one.lesson]):
+            row["note"] = "; ".join(filter(None, [one.note, "left out: it is as it was given out"]))
+        elif one.lesson:
+            row |= _graded(one, folder, seconds)
+        rows.append(row)
+        print(
+            f"{one.student:20} {one.lesson:24} {row.get('points', 0):g} of {row.get('of', 0):g}  {row['note']}",
+            flush=True,
+        )
+    for lesson in sorted({row["lesson"] for row in rows if "points" in row}):
+        _nbgrader(folder, "generate_feedback", lesson)
+    for row in rows:
+        page = folder / "feedback" / identifier(row["student"]) / row["lesson"] / f"{row['lesson']}.html"
+        if "points" in row and not row["note"].startswith("not graded") and not page.is_file():
+            row["note"] = "; ".join(filter(None, [row["note"], "graded, but there is no page to hand back"]))
+    _write(folder / "grades.csv", rows)
+    return rows
+
+
+def _graded(one: HandIn, folder: Path, seconds: float) -> dict:
+    """The marks of one hand-in: check-1 ..., points, of, note."""
     from nbgrader.api import Gradebook
 
-    rows = []
-    for student, lesson in collect(handed_in, folder):
+    student, lesson, note = identifier(one.student), one.lesson, one.note
+    if one.notebook:
+        place = folder / "submitted" / student / lesson
+        place.mkdir(parents=True, exist_ok=True)
+        nbformat.write(one.notebook, place / f"{lesson}.ipynb")
         done = _nbgrader(folder, "autograde", lesson, "--student", student, "--force", "--create", seconds=seconds)
-        errors = re.findall(r"^\s*(?:\w+\.)*(\w+(?:Error|Exception): .*)", done.stderr, re.M)
-        note = f"not graded: {errors[-1] if errors else done.stderr.strip()[-200:]}" if done.returncode else ""
-        with Gradebook(f"sqlite:///{folder / 'gradebook.db'}", NAME) as book:
-            checks = {cell.name: cell.max_score for cell in book.find_notebook(lesson, lesson).grade_cells}
-            scores = dict.fromkeys(checks, 0.0)
-            if not note:
-                scores |= {
-                    cell.name: cell.score for cell in book.find_submission_notebook(lesson, lesson, student).grades
-                }
-        total, most = sum(scores.values()), sum(checks.values())
-        rows.append({"student": student, "lesson": lesson, **scores, "points": total, "of": most, "note": note})
-        print(f"{student:20} {lesson:24} {total:g} of {most:g}  {note}", flush=True)
-    for lesson in sorted({row["lesson"] for row in rows}):
-        _nbgrader(folder, "generate_feedback", lesson, "--force")
-    names = dict.fromkeys(name for row in rows for name in row)
-    with (folder / "grades.csv").open("w", newline="", encoding="utf-8") as file:
-        last = ["points", "of", "note"]
-        writer = csv.DictWriter(file, [name for name in names if name not in last] + last, restval="")
+        if done.returncode:
+            errors = re.findall(r"^\s*(?:\w+\.)*(\w+(?:Error|Exception): .*)", done.stderr, re.M)
+            error = errors[-1] if errors else done.stderr.strip()[-200:]
+            note = "; ".join(filter(None, [f"not graded: {error}", MEANT.get(error.partition(":")[0]), note]))
+        else:
+            shutil.rmtree(folder / "feedback" / student / lesson, ignore_errors=True)  # nbgrader would keep the old one
+    with Gradebook(f"sqlite:///{folder / 'gradebook.db'}", NAME) as book:
+        checks = {cell.name: cell.max_score for cell in book.find_notebook(lesson, lesson).grade_cells}
+        scores = dict.fromkeys(checks, 0.0)
+        if not note.startswith("not graded"):
+            scores |= {cell.name: cell.score for cell in book.find_submission_notebook(lesson, lesson, student).grades}
+    return {**scores, "points": sum(scores.values()), "of": sum(checks.values()), "note": note}
+
+
+def _write(path: Path, rows: list[dict]) -> None:
+    """Write the rows over those that the table has of the same students and lessons; all others stay."""
+    table = {(row["student"], row["lesson"]): row for row in _read(path)}
+    for row in rows:
+        key = row["student"], row["lesson"]
+        before = table.get(key, {})
+        if before.get("points") and ("points" not in row or row["note"].startswith("not graded")):
+            row = {**before, "note": f"these are the marks of an earlier one; of the latest: {row['note']}"}
+        elif before.get("points") not in (None, "", str(row.get("points"))):
+            row = {**row, "note": "; ".join(filter(None, [row["note"], f"before: {before['points']} points"]))}
+        table[key] = row
+        if row["lesson"]:
+            table.pop((row["student"], ""), None)
+    names, last = dict.fromkeys(name for row in table.values() for name in row), ["points", "of", "note"]
+    with io.StringIO() as file:
+        columns = [name for name in [*dict.fromkeys(["student", "lesson", *names])] if name not in last] + last
+        writer = csv.DictWriter(file, columns, restval="")
         writer.writeheader()
-        writer.writerows(rows)
-    return rows
+        writer.writerows(table.values())
+        write_whole(path, file.getvalue().encode())
+
+
+def _read(path: Path) -> list[dict]:
+    """The table of an earlier run, also as a spreadsheet has stored it."""
+    if not path.is_file():
+        return []
+    text = as_text(path.read_bytes())
+    separator = max(",;\t", key=text.partition("\n")[0].count)
+    return [row for row in csv.DictReader(io.StringIO(text), delimiter=separator) if {"student", "lesson"} <= {*row}]
 
 
 def main() -> None:
@@ -178,7 +236,7 @@ def main() -> None:
         archive = build(course)
         print(f"For the students, {archive.stat().st_size / 1e6:.0f} MB, to be unpacked anywhere: {archive}")
         print(f"For the teacher, with solutions: {course / 'source'}")
-    elif not given.folder or not given.folder.is_dir():
+    elif not given.folder or not given.folder.exists():
         parser.error(f"Grading needs the folder of what was handed in, not {given.folder}.")
     elif not (course / "gradebook.db").is_file():
         parser.error("There is no course yet: make classroom")
