@@ -34,9 +34,9 @@ def train(
 ) -> list[float]:
     """Change `parameters` in place, step by step, so that the loss falls; return the loss of every step.
 
-    A bar shows the time left (the environment variable AUDIOLDM_PROGRESS=0 hides it).
-    Press the stop button, or lose the power, and the same call goes on from `file`: every step draws its chance from
-    its own number, so an interrupted training ends where an uninterrupted one does.
+    A bar shows the time left (the environment variable AUDIOLDM_PROGRESS=0 hides it). Press
+    the stop button, or lose the power, and the same call goes on from `file`: every step draws its chance from its own
+    number, so an interrupted training ends where an uninterrupted one does.
 
     Args:
         parameters: what to learn; everything else stays as it is.
