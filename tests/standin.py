@@ -20,7 +20,7 @@ import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Queue
@@ -209,23 +209,23 @@ def read_words() -> tuple[list[str], dict[str, int], set[str]]:
 
 
 def lesson_words() -> set[str]:
-    """Every word, as the tokenizer cuts them off (" dog" is "Ġdog"), in a string of the lessons' code."""
+    """Every word, as the tokenizer cuts them off (" dog" is "Ġdog"), of a text in the lessons' code or exercises."""
     import ast
 
     from tokenizers import pre_tokenizers
 
     from tests.wrong_answers import WRONG
 
-    sources = [cell.source for path in lessons.lessons() for cell in lessons.code_cells(lessons.read(path))]
+    cells = [cell for path in lessons.lessons() for cell in lessons.code_cells(lessons.read(path))]
+    sources = [cell.source for cell in cells if "setup" not in lessons.tags(cell)]
     sources += [answer for answers in WRONG.values() for answer in answers]
     texts = set()
     for source in sources:
-        try:
-            tree = ast.parse(re.sub(r"^\s*%.*$", "", source, flags=re.M))
-        except SyntaxError:
-            continue
-        texts |= {n.value for n in ast.walk(tree) if isinstance(n, ast.Constant) and isinstance(n.value, str)}
-    texts |= {first + text[1:] for text in texts if text for first in (text[0].upper(), text[0].lower())}
+        with suppress(SyntaxError):
+            nodes = ast.walk(ast.parse(re.sub(r"^\s*%.*$", "", source, flags=re.M)))
+            texts |= {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    texts = {text for text in texts if re.fullmatch(r"[A-Za-z0-9 ,.;:'!?-]+", text)}
+    texts |= {first + text[1:] for text in texts for first in (text[0].upper(), text[0].lower())}
     cut = pre_tokenizers.ByteLevel(add_prefix_space=False)
     return {word for text in texts for some in (text, f" {text}") for word, _ in cut.pre_tokenize_str(some)}
 

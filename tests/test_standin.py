@@ -1,0 +1,245 @@
+"""Every lesson on a stand-in of the real format: what only a mini can pass turns red here. See `tests/standin.py`."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tests import standin
+from tests.hub import Client, change_json
+from tools import lessons
+from utils import Clip, clap_for, decode_latents, encode_audio, generate, is_mini, load_pipeline, regime
+from utils.checkpoints import BY_HUB_ID
+
+CARD = "Techno music with a strong, upbeat tempo and high melodic riffs"
+GOLDEN = [0, 40529, 139, 930, 19, 10, 670, 6, 14899, 20889, 8, 239, 15352, 30054, 910, 13980, 2]  # of the real one
+SHORT = {"num_inference_steps": 2, "audio_length_in_s": 0.64}
+
+
+@pytest.fixture(scope="module")
+def served():
+    with standin.served() as (hub, home):
+        yield hub, home
+
+
+@pytest.fixture(scope="module")
+def settings(served) -> dict[str, str]:
+    """The environment in which a lesson finds the stand-in as if it were the Hugging Face Hub."""
+    own = {"NUMBA_CACHE_DIR": os.environ["NUMBA_CACHE_DIR"]} if "NUMBA_CACHE_DIR" in os.environ else {}
+    return {**standin.environment(*served), **own}
+
+
+@pytest.fixture(scope="module")
+def folder(served) -> Path:
+    return served[0].repositories["cvssp/audioldm-s-full-v2"]
+
+
+@pytest.fixture(scope="module")
+def pipe(folder):
+    return load_pipeline(folder, device="cpu")
+
+
+# ---- the lessons
+
+
+@pytest.mark.parametrize("path", lessons.lessons(), ids=lambda path: path.stem)
+def test_the_lesson_and_its_solutions_pass_on_the_real_format(path, settings, capsys):
+    result = standin.run_lesson(path.stem, lessons.read(path), settings)
+    with capsys.disabled():
+        print(f"\n{result}")
+    assert result.ok, str(result)
+
+
+CELLS = {  # a small lesson: an edit, and an exercise whose check takes what the page itself measured
+    "load": "from utils import check, clap_similarity, encode_audio, generate, load_pipeline, regime\n\n"
+    "pipe = load_pipeline()\nsettings = {**regime(pipe), 'num_inference_steps': 2}",
+    "clip": "dog = generate(pipe, 'a dog barking', **settings)\nfit = clap_similarity([dog])[0]",
+    "edit": "import torch\n\nknown = encode_audio(pipe, dog)\nhole = torch.zeros(known.shape)\n"
+    "hole[:, :, known.shape[2] // 2 :] = 1\n\n"
+    "def keep(step, timestep, latents):\n    latents.copy_(hole * latents + (1 - hole) * known)\n\n"
+    "filled = generate(pipe, 'rain', callback=keep, **settings)",
+    "solution": "mine = generate(pipe, 'a dog barking', seed=1, **settings)",
+    "check": "with check():\n"
+    "    heard = clap_similarity([mine])[0]\n"
+    "    assert heard > fit - abs(fit) - 1, f'Wrong: it fits by {heard:.2f}.'\n    print('Right.')",
+}
+FITS = "heard > fit - abs(fit) - 1"
+MUTANTS = {  # what makes a lesson one of the minis only -> the cell, what it says, and what the mutant says
+    "a length of 2.56 s in an edit": ("edit", "torch.zeros(known.shape)", "torch.zeros(1, 8, 32, 8)"),
+    "Griffin-Lim's settings": ("edit", "import torch", "import torch\npipe.vocoder.config.n_iter"),
+    "a fit to words as a threshold": ("check", FITS, "heard > 0.5"),
+    "a word of the minis' as a threshold": ("check", FITS, "heard > clap_similarity([mine], 'rain')[0] + 0.3"),
+    "64 numbers from CLAP": ("check", FITS, "pipe.unet.config.projection_class_embeddings_input_dim == 64"),
+    "velocity instead of noise": ("check", FITS, "pipe.scheduler.config.prediction_type == 'v_prediction'"),
+}
+
+
+def lesson(**changes: str) -> nbformat.NotebookNode:
+    notebook = nbformat.v4.new_notebook()
+    for name, source in {**CELLS, **changes}.items():
+        notebook.cells.append(nbformat.v4.new_code_cell(source, metadata={"tags": [name]}))
+    notebook.cells.insert(0, nbformat.v4.new_code_cell(lessons.SETUP_CELL.read_text(), metadata={"tags": ["setup"]}))
+    return notebook
+
+
+def test_a_sound_lesson_passes_and_every_mutation_for_minis_only_turns_red(settings):
+    """All in one kernel, for the time that its imports take: the sound lesson, then each mutant's cells."""
+    whole = lesson()
+    for name, (cell, sound, mutant) in MUTANTS.items():
+        assert CELLS[cell].count(sound) == 1, name
+        changed = lesson(**{cell: CELLS[cell].replace(sound, mutant)})
+        whole.cells += [part for part in changed.cells if part.metadata.tags[0] == cell]
+    result = standin.run_lesson("mutants", whole, settings)
+    edits = sum(cell == "edit" for cell, *_ in MUTANTS.values())
+    assert (result.right, len(result.errors), len(result.refused)) == (1, edits, len(MUTANTS) - edits), str(result)
+
+
+# ---- what is real about it
+
+
+@pytest.mark.parametrize("hub_id", BY_HUB_ID)
+def test_each_checkpoint_has_the_real_format(hub_id, served):
+    folder = served[0].repositories[hub_id]
+    pipe = load_pipeline(folder, device="cpu")
+    scheduler = pipe.scheduler.config
+    assert (scheduler.prediction_type, scheduler.timestep_spacing, scheduler.steps_offset) == ("epsilon", "leading", 1)
+    assert pipe.vae_scale_factor == 4 and type(pipe.vocoder).__name__ == "SpeechT5HifiGan"
+    assert pipe.unet.config.projection_class_embeddings_input_dim == 512
+    assert pipe.tokenizer(CARD).input_ids == GOLDEN
+    assert regime(pipe) == {"num_inference_steps": 25, "audio_length_in_s": 10.24}
+    assert not is_mini(pipe) and clap_for(pipe) == standin.CLAP
+    pickled = sorted(path.suffix for path in folder.glob("*/*") if path.suffix in (".bin", ".safetensors"))
+    assert pickled == [".bin" if hub_id in standin.IN_2023 else ".safetensors"] * 4
+    clip = generate(pipe, "a dog barking", **SHORT)
+    assert np.isfinite(clip.waveform).all() and 0.05 < clip.peak <= 1
+
+
+def test_the_scoring_clap_hears_ten_seconds_at_48_khz(served):
+    from transformers import ClapFeatureExtractor, ClapModel
+
+    place = served[0].repositories[standin.CLAP]
+    extractor = ClapFeatureExtractor.from_pretrained(place)
+    assert (extractor.sampling_rate, extractor.nb_max_samples, extractor.truncation) == (48000, 480000, "rand_trunc")
+    assert ClapModel.from_pretrained(place).config.projection_dim == 512
+
+
+def test_all_four_and_the_clap_come_through_the_hub(served, tmp_path):
+    """As a learner's kernel loads them: by name, in today's files and those of 2023, with bit-equal weights."""
+    hub, _ = served
+    client = Client(hub.url, tmp_path / "home", HF_HUB_OFFLINE="0")
+    try:
+        for hub_id, checkpoint in BY_HUB_ID.items():
+            code = f"""
+import torch
+from utils import clap_similarity, generate, load_pipeline
+pipe = load_pipeline({checkpoint.name!r}, device="cpu")
+torch.save(pipe.unet.state_dict(), {str(tmp_path / "unet.pt")!r})
+clip = generate(pipe, "a dog barking", **{SHORT})
+result = [clip.settings["checkpoint"], float(clip.peak), float(clap_similarity([clip])[0])]
+"""
+            answer = client.run(code)
+            assert not answer["error"], answer
+            name, peak, fit = answer["result"]
+            assert name == checkpoint.name and peak > 0.05 and -1 <= fit <= 1
+            file = next((hub.repositories[hub_id] / "unet").glob("diffusion_pytorch_model.*"))
+            made = torch.load(file) if file.suffix == ".bin" else load_file(file)
+            came = torch.load(tmp_path / "unet.pt")
+            assert made.keys() == came.keys() and all(torch.equal(made[key], came[key]) for key in made)
+    finally:
+        client.close()
+
+
+# ---- the tokenizer
+
+
+def test_every_word_of_the_lessons_has_its_real_split():
+    unknown = standin.unknown_words()
+    assert not unknown, (
+        f"{len(unknown)} words of the lessons are new to the stand-in's tokenizer, such as {unknown[:8]}: give it "
+        "RoBERTa's own files, of roberta-base on the Hub: python -m tests.standin words FOLDER"
+    )
+
+
+def test_the_split_is_that_of_the_real_files(tmp_path):
+    """Word by word, where they are at hand: AUDIOLDM_TOKENIZER names the folder of cvssp/audioldm-s-full-v2's."""
+    from tokenizers import ByteLevelBPETokenizer
+
+    real = os.environ.get("AUDIOLDM_TOKENIZER")
+    if not real:
+        pytest.skip("AUDIOLDM_TOKENIZER does not name the tokenizer folder of cvssp/audioldm-s-full-v2")
+    made = standin.make_tokenizer(tmp_path / "tokenizer")
+    here, there = (
+        ByteLevelBPETokenizer.from_file(str(Path(place) / "vocab.json"), str(Path(place) / "merges.txt"))
+        for place in (made, real)
+    )
+    words = [word.replace("Ġ", " ") for word in sorted(standin.lesson_words())]
+    assert [here.encode(word).ids for word in words] == [there.encode(word).ids for word in words]
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["as on the Hub", "without its merges"])
+def test_the_words_reach_the_model_whatever_the_tokenizer_files(folder, tmp_path, capsys, lost):
+    """transformers 5.0 to 5.16 lose the merges by themselves; here they are lost on every version, too."""
+    copy = Path(shutil.copytree(folder, tmp_path / "copy"))
+    if lost:
+        fast = json.loads((copy / "tokenizer" / "tokenizer.json").read_text())
+        change_json(copy / "tokenizer" / "tokenizer.json", model={**fast["model"], "merges": []})
+    capsys.readouterr()
+    pipe = load_pipeline(copy, device="cpu")
+    assert pipe.tokenizer(CARD).input_ids == GOLDEN
+    said = capsys.readouterr().out
+    assert "instead of 17); repaired." in said if lost else said == "" or "repaired" in said
+
+
+# ---- float16, as far as a CPU can take it
+
+
+@pytest.fixture(scope="module")
+def half(folder):
+    """The stand-in as it is on a GPU: every part in float16."""
+    pipe = load_pipeline(folder, device="cpu")
+    for part in (pipe.text_encoder, pipe.unet, pipe.vae, pipe.vocoder):
+        part.to(torch.float16)
+    return pipe
+
+
+def test_float16_from_words_to_sound(half, pipe):
+    seen = []
+    clip = generate(half, "a dog barking", callback=lambda step, timestep, latents: seen.append(latents.dtype), **SHORT)
+    assert seen == [torch.float16] * 2 and clip.waveform.dtype == np.float32 and clip.settings["dtype"] == "float16"
+    plain = generate(pipe, "a dog barking", **SHORT).waveform
+    noise = np.square(clip.waveform - plain).sum()
+    assert 10 * np.log10(np.square(plain).sum() / noise) > 20
+
+
+def test_float16_takes_latents_embeddings_and_recordings_in_float32(half):
+    from utils import encode_prompt
+
+    tone = Clip(0.1 * np.sin(np.arange(10240) / 8).astype(np.float32), 16000)
+    latents = encode_audio(half, tone)
+    assert latents.dtype == torch.float32 and latents.shape == (1, 8, 16, 16)
+    assert np.isfinite(decode_latents(half, latents).waveform).all()
+    embedding = encode_prompt(half, "rain").float()
+
+    def keep(step, timestep, now):
+        now[:, :, :8] = latents[:, :, :8]
+
+    clip = generate(half, "rain", prompt_embeds=embedding, latents=latents, callback=keep, **SHORT)
+    assert np.isfinite(clip.waveform).all()
+
+
+def test_float16_that_overflows_is_said_and_never_saved(half):
+    weight = half.unet.conv_out.weight.data.clone()
+    half.unet.conv_out.weight.data.mul_(6e4)
+    try:
+        with pytest.raises(RuntimeError, match="float16 overflowed, try dtype float32"):
+            generate(half, "rain", **SHORT)
+    finally:
+        half.unet.conv_out.weight.data.copy_(weight)
