@@ -57,7 +57,7 @@ class Outline(HTMLParser):
 
 def test_a_clip_shows_itself_with_everything_inside():
     bundle = clip_of()._repr_mimebundle_()
-    assert set(bundle) == set(HTML) and bundle["text/plain"] == repr(clip_of())
+    assert set(bundle) == {*HTML, "image/png"} and bundle["text/plain"] == repr(clip_of())
     outline = Outline(bundle["text/html"])
     assert not outline.open
     (picture,), (sound,), (script,) = outline.all("img"), outline.all("audio"), outline.all("script")

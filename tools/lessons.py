@@ -64,7 +64,7 @@ OTHER_PROCESSORS = {  # one core; and one without AVX-512
 }
 KERNEL = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-    "language_info": {"name": "python"},
+    "language_info": {"name": "python", "file_extension": ".py", "mimetype": "text/x-python"},
 }
 
 

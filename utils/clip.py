@@ -16,7 +16,7 @@ import numpy as np
 from .checks import warn, whole
 from .features import N_FFT, SAMPLE_RATE
 from .files import shorten, write_whole
-from .player import player
+from .player import shown
 
 LONGEST_FILE = 600.0  # seconds of a recording
 LOUD = 100.0  # a float sample beyond is rather an integer that nobody scaled
@@ -176,7 +176,7 @@ class Clip:
         return f"Clip: {', '.join(parts)}."
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, str]:
-        return {"text/plain": repr(self), "text/html": player([self])}
+        return {"text/plain": repr(self), **shown([self])}
 
 
 @dataclass(frozen=True, repr=False)
@@ -191,7 +191,7 @@ class Comparison:
         return "\n".join(f"{label}: {clip!r}" for label, clip in zip(self.labels, self.clips, strict=True))
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, str]:
-        return {"text/plain": repr(self), "text/html": player(self.clips, self.labels, self.columns)}
+        return {"text/plain": repr(self), **shown(self.clips, self.labels, self.columns)}
 
 
 def compare(clips: Sequence[Clip], labels: Sequence[str] | None = None, columns: int | None = None) -> Comparison:

@@ -82,6 +82,11 @@ class Picture:
         data = base64.b64encode(self.png).decode()
         return f'<img alt="{escape(self.alt)}" style="max-width:100%" src="data:image/png;base64,{data}">'
 
+    def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, str]:
+        """The picture with its words, and bare, for PDF, Word and LaTeX, which read no HTML."""
+        png = base64.b64encode(self.png).decode()
+        return {"text/plain": self.alt, "text/html": self._repr_html_(), "image/png": png}
+
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Film(Picture):

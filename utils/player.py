@@ -25,10 +25,16 @@ if TYPE_CHECKING:
 
 DB_RANGE = (-80.0, 10.0)  # of the mel magnitude, the same for every clip, so that colours can be compared
 COLOURS = 64
+STILL_COLOURS = 15  # and white, in four bits
 MAX_COLUMNS = 1000  # pixels of the picture
 FREQUENCIES = (0, 500, 1000, 2000, 4000, 8000)  # Hz, marked on the axis
 MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)  # Hz; the format knows no others
 NO_MATHS = "mathjax_ignore tex2jax_ignore"  # classes within which dollars are text
+
+
+def shown(clips: Sequence[Clip], labels: Sequence[str] | None = None, columns: int | None = None) -> dict[str, str]:
+    """What a notebook stores of clips: the player, and their spectrograms for where there are no players."""
+    return {"text/html": player(clips, labels, columns), "image/png": _base64(still(clips, labels))}
 
 
 def player(clips: Sequence[Clip], labels: Sequence[str] | None = None, columns: int | None = None) -> str:
@@ -86,6 +92,31 @@ def spectrogram_png(clip: Clip) -> bytes:
     image.putpalette((colormaps["magma"].resampled(COLOURS).colors[:, :3] * 255).round().astype(np.uint8).tobytes())
     png = io.BytesIO()
     image.save(png, "PNG", optimize=True, bits=6)
+    return png.getvalue()
+
+
+def still(clips: Sequence[Clip], labels: Sequence[str] | None = None) -> bytes:
+    """The spectrograms as one small PNG, for paper and Word, where no player plays."""
+    from matplotlib import colormaps, font_manager
+    from PIL import Image, ImageDraw, ImageFont
+
+    across, axis = min(len(clips), 3), max(clip.duration for clip in clips)
+    width, height, white = 512, 16 + 128, STILL_COLOURS
+    sheet = Image.new("P", (across * width, -(-len(clips) // across) * height), white)
+    colours = (colormaps["magma"].resampled(STILL_COLOURS).colors[:, :3] * 255).round().astype(np.uint8)
+    sheet.putpalette(colours.tobytes() + b"\xff\xff\xff")
+    font = ImageFont.truetype(font_manager.findfont("DejaVu Sans"), 12)
+    for number, (clip, label) in enumerate(zip(clips, labels or [""] * len(clips), strict=True)):
+        with Image.open(io.BytesIO(spectrogram_png(clip))) as image:
+            levels = np.asarray(image).astype(int) * STILL_COLOURS // COLOURS
+        x, y = number % across * width, number // across * height
+        drawn = Image.fromarray(levels.astype(np.uint8))
+        size = (max(1, round((width - 8) * clip.duration / axis)), 128)
+        sheet.paste(drawn.resize(size, Image.Resampling.NEAREST), (x, y + 16))
+        text = ", ".join(filter(None, [label, clip.title, f"{clip.duration:.2f} s, 0 to 8 kHz"]))
+        ImageDraw.Draw(sheet).text((x, y), shorten(text, 72), fill=0, font=font)
+    png = io.BytesIO()
+    sheet.save(png, "PNG", optimize=True, bits=4)
     return png.getvalue()
 
 
