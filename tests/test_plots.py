@@ -58,7 +58,7 @@ def test_pictures_are_shown_once_with_words_and_leave_matplotlib_alone(name):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         picture = PICTURES[name]()
-        html = picture._repr_html_()
+        html = picture._repr_mimebundle_()["text/html"]
     assert dict(matplotlib.rcParams) == before
     assert pyplot.get_fignums() == []
     match = re.fullmatch(r'<img alt="([^"<>]+)" style="[^"]+" src="data:image/png;base64,([\w+/=]+)">', html)
@@ -166,7 +166,7 @@ def test_a_film_shows_one_spectrogram_after_the_other():
         animation.seek(number)
         frames.append(np.asarray(animation.convert("RGB"), dtype=int))
     assert animation.n_frames == 3 and np.abs(frames[0] - frames[2]).mean() > 1
-    assert 'alt="Film of 3 spectrograms. Noise, then a dog."' in film._repr_html_()
+    assert 'alt="Film of 3 spectrograms. Noise, then a dog."' in film._repr_mimebundle_()["text/html"]
 
 
 def test_a_notebook_gets_one_output_even_with_pyplot_inline():

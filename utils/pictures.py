@@ -13,12 +13,13 @@ from html import escape
 import matplotlib
 from matplotlib import font_manager
 from matplotlib.figure import Figure
+from PIL import Image
 
 WIDTH = 8.6  # inches; at 100 dots an inch as wide as a notebook's output
 LINES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito 2008
 MARKERS = "osD^vPX"
 FONTS = set(font_manager.get_font_names())
-# Of the fonts that hold what matplotlib's own lacks (Chinese, Japanese, Korean, Arabic, Indic, emoji), those that are here
+# Of the fonts that hold what matplotlib's own lacks (Chinese, Arabic, Indic, emoji ...), those that are here
 SCRIPTS = [
     name
     for name in (
@@ -67,25 +68,33 @@ class Picture:
     @property
     def png(self) -> bytes:
         """The figure as a PNG file, 860 pixels wide, in 256 colours, which halves it."""
-        from PIL import Image
+        return small_png(self._drawn(), 256)
 
-        drawn, small = io.BytesIO(), io.BytesIO()
+    def _drawn(self) -> Image.Image:
+        drawn = io.BytesIO()
         with matplotlib.rc_context(STYLE):
             self.figure.savefig(drawn, format="png")
-        Image.open(drawn).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
-        return small.getvalue()
+        return Image.open(drawn).convert("RGB")
+
+    def _html(self, png: bytes) -> str:
+        data = base64.b64encode(png).decode()
+        return f'<img alt="{escape(self.alt)}" style="max-width:100%" src="data:image/png;base64,{data}">'
 
     def __repr__(self) -> str:
         return self.alt
 
-    def _repr_html_(self) -> str:
-        data = base64.b64encode(self.png).decode()
-        return f'<img alt="{escape(self.alt)}" style="max-width:100%" src="data:image/png;base64,{data}">'
-
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, str]:
-        """The picture with its words, and bare, for PDF, Word and LaTeX, which read no HTML."""
-        png = base64.b64encode(self.png).decode()
-        return {"text/plain": self.alt, "text/html": self._repr_html_(), "image/png": png}
+        """The picture with its words; and bare, smaller, for PDF, Word and LaTeX, which read no HTML."""
+        drawn = self._drawn()
+        bare = base64.b64encode(small_png(drawn, 16)).decode()
+        return {"text/plain": self.alt, "text/html": self._html(small_png(drawn, 256)), "image/png": bare}
+
+
+def small_png(image: Image.Image, colours: int) -> bytes:
+    """A PNG file of a picture in at most 256 colours."""
+    png = io.BytesIO()
+    image.quantize(colours, dither=Image.Dither.NONE).save(png, "PNG", optimize=True)
+    return png.getvalue()
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -97,6 +106,6 @@ class Film(Picture):
 
     webp: bytes
 
-    def _repr_html_(self) -> str:
+    def _html(self, png: bytes) -> str:
         image = f'<img alt="{escape(self.alt)}" src="data:image/webp;base64,{base64.b64encode(self.webp).decode()}">'
         return f"<details><summary>Open to see the film, close to stop it</summary>{image}</details>"
