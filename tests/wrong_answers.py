@@ -49,7 +49,7 @@ WRONG: dict[tuple[str, int], dict[str, str]] = {
         "hasty = fair = np.mean(dried.noise_floor_db) - np.mean(rainy.noise_floor_db)": "cannot use your answer",
     },
     ("02", 4): {
-        "control = load_clips(noisy)": "more than white noise",
+        "control = load_clips(noisy)": "does not hold its plain partner",
         "control = [Clip(one.waveform + 0.01 * white.waveform) for one in load_clips(plain)]": "has a floor of",
         "control = control[:6]": "6 clips, not twelve",
         "control = None": "cannot use your answer",
@@ -107,6 +107,36 @@ WRONG: dict[tuple[str, int], dict[str, str]] = {
         "twin = generate(pipe, dog.settings['prompt'], seed=4)": "your seed is 4",
         "twin = generate(pipe, dog.settings['prompt'], seed=3, audio_length_in_s=1.28)": "lasts 1.28 s",
         "twin = generate(pipe, 'a cat', seed=3, audio_length_in_s=SECONDS)": "dB apart",
+    },
+    ("06", 1): {
+        "first = 0": "there is still more sound",
+        "first = 700": "not for the first time",
+        "first = 1200": "run from 0 to 999",
+        "first = NOISE > SIGNAL": "cannot use your answer",
+    },
+    ("06", 2): {
+        "pair = (0, 1)": "it can be smaller",
+        "pair = (3, 3)": "number 3 twice",
+        "pair = (6, 16)": "not 6 and 16",
+        "pair = 6": "cannot use your answer",
+    },
+    ("06", 3): {
+        "def guide(untold, told, g):\n    return told + g * (told - untold)": "with g = 0 it must be the untold",
+        "def guide(untold, told, g):\n    return untold + g * told": "with g = 1 it must be the told",
+        "def guide(untold, told, g):\n    return untold + min(g, 1) * (told - untold)": "2.5 times as far",
+    },
+    ("06", 4): {
+        "def ddim_step(noisy, clean, t, s):\n    return clean": "off yours",
+        "def ddim_step(noisy, clean, t, s):\n    return SIGNAL[s] * clean + NOISE[s] * noisy": "off yours",
+        "def ddim_step(noisy, clean, t, s):\n    return drown(clean, torch.randn_like(clean), s)": "off yours",
+        "def ddim_step(noisy, clean, t, s):\n    return 5": "cannot use your answer",
+    },
+    ("06", 5): {
+        'my_birds = my_generate("birds singing", seed=5, guidance_scale=1, **REGIME)': "without guidance",
+        'my_birds = my_generate("birds singing", seed=6, **REGIME)': "samples differ from the pipeline's",
+        'my_birds = my_generate("rain", seed=5, **REGIME)': "samples differ from the pipeline's",
+        'my_birds = my_generate("birds singing", seed=5, num_inference_steps=STEPS, '
+        "audio_length_in_s=SECONDS / 2)": "cannot use your answer",
     },
     ("08", 1): {
         "def sheet_size(inputs, outputs, rank, kernel=1):\n    return inputs * outputs": "rank 8 are 1,280 numbers",
