@@ -12,5 +12,5 @@ export async function offline(root) {
     console.warn(`The site will not work offline: ${error.message}`);
   }
 }
-const root = document.querySelector('script[data-root]')?.dataset.root;
+const root = document.documentElement.dataset.content_root; // on the pages of the book
 if (root) offline(new URL(root, location.href));

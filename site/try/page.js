@@ -235,6 +235,8 @@ async function begin() {
   };
   worker.onerror = event => fail(event.message || 'its worker did not start.');
   addEventListener('keydown', event => { if (event.key === 'Escape' && making) worker.postMessage({cancel: making}); });
-  ask({}, answer => answer.error ? fail(answer.error) : making || say('Ready.'));
+  // threads wait for each other without rest, so a core is left to everything else
+  const threads = crossOriginIsolated ? Math.max(1, Math.min(4, navigator.hardwareConcurrency - 1)) : 1;
+  ask({start: threads}, answer => answer.error ? fail(answer.error) : making || say('Ready.'));
 }
 begin();

@@ -11,9 +11,9 @@ export function schedule(config, steps) { // for each step: its time, and next =
   const [first, last] = [roots[0], roots[n - 1]];
   const signal = roots.map(root => (root - last) * first / (first - last)); // none is left at the last step
   const even = x => { const low = Math.floor(x); return x - low === 0.5 ? low + low % 2 : Math.round(x); };
-  const ratio = n / steps, jump = Math.floor(n / steps);
+  const ratio = n / steps, jump = Math.floor(ratio), apart = (n - ratio) - n; // as numpy's arange counts
   return Array.from({length: Math.ceil(n / ratio)}, (_, i) => {
-    const time = even(n - i * ratio) - 1, before = time - jump;
+    const time = even(n + i * apart) - 1, before = time - jump;
     const a = signal[time], b = Math.sqrt(1 - a * a), p = before >= 0 ? signal[before] : config.set_alpha_to_one ? 1 : first;
     const q = Math.sqrt(1 - p * p);
     return {time, keep: p * a + q * b, turn: q * a - p * b};

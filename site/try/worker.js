@@ -1,5 +1,5 @@
-// AudioLDM's call, away from the page: words to latents, latents to sound. Messages come in as {make}, {film}, {hear}
-// and {cancel}; every answer names the request it belongs to.
+// AudioLDM's call, away from the page: words to latents, latents to sound. Messages come in as {start}, {make}, {film},
+// {hear} and {cancel}; every answer names the request it belongs to.
 import * as ort from 'onnxruntime-web/wasm';
 import {Tokenizer} from '@huggingface/tokenizers';
 import {randn} from './noise.js';
@@ -25,7 +25,6 @@ async function bytes(name) {
 }
 
 ort.env.logLevel = 'error';
-ort.env.wasm.numThreads = self.crossOriginIsolated ? Math.min(4, navigator.hardwareConcurrency || 1) : 1;
 ort.env.wasm.wasmPaths = {mjs: here('ort-wasm-simd-threaded.mjs')};
 const program = bytes('ort-wasm-simd-threaded.wasm');
 const loaded = load();
@@ -105,13 +104,17 @@ async function film(id, path) {
   }
 }
 
-onmessage = async ({data: {id, make: settings, film: path, hear, cancel}}) => {
+onmessage = async ({data: {id, start: threads, make: settings, film: path, hear, cancel}}) => {
   try {
     if (cancel) cancelled = Math.max(cancelled, cancel);
     else if (settings) await make(id, settings);
     else if (path) await film(id, path);
     else if (hear) postMessage({id, ...await sound(hear.latents, hear.samples)});
-    else await Promise.all(['text', 'decoder', 'mini-s-v2'].map(open)), postMessage({id, loaded: true});
+    else {
+      ort.env.wasm.numThreads = threads;
+      await Promise.all(['text', 'decoder', 'mini-s-v2'].map(open));
+      postMessage({id, threads});
+    }
   } catch (error) {
     postMessage({id, error: String(error?.message ?? error)});
   }
