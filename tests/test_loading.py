@@ -274,7 +274,7 @@ def test_a_model_that_does_not_fit_into_the_gpu_says_what_to_do(repository, monk
             return move(self, device)
         raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
 
-    monkeypatch.setattr(loading, "_device", lambda device: "cuda")
+    monkeypatch.setattr(loading, "best_device", lambda device: "cuda")
     monkeypatch.setattr(AudioLDMPipeline, "to", full)
     with pytest.raises(LoadingError, match="small does not fit into the memory of cuda: pass offload=True") as caught:
         load_pipeline(repository, dtype="float32")

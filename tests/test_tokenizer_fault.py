@@ -12,7 +12,6 @@ import transformers
 from diffusers import AudioLDMPipeline
 
 from tests.hub import change_json, make_repository
-from utils import loading
 from utils.hub import release
 from utils.loading import LoadingError, load_pipeline
 from utils.tokenizer import PROBE
@@ -100,7 +99,7 @@ def test_what_cannot_be_repaired_is_not_passed_over(repository, monkeypatch):
 
     unrepaired = RobertaTokenizer.from_pretrained(repository / "tokenizer")
     vocab = json.loads((repository / "tokenizer" / "vocab.json").read_text())
-    monkeypatch.setattr(loading, "_read_tokenizer", lambda folder: (vocab, ["T e"]))
+    monkeypatch.setattr("utils.tokenizer.read_tokenizer", lambda folder: (vocab, ["T e"]))
     monkeypatch.setattr(RobertaTokenizer, "from_pretrained", lambda *args, **options: unrepaired)
     with pytest.raises(LoadingError, match="tokenizer of small splits prompts wrongly: update transformers"):
         load_pipeline(repository, device="cpu")
