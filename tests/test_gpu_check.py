@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests import standin
 from tools import bench, gpu_check
 
 pytestmark = pytest.mark.usefixtures("short")
@@ -35,8 +36,17 @@ def test_without_cuda_it_says_so_in_one_sentence(capsys):
     assert said.startswith("There is no CUDA device here, so nothing was checked") and said.count("\n") == 1
 
 
-def test_every_check_and_the_table_of_speed_on_a_mini(random_checkpoint, capsys):
-    assert gpu_check.main([*SMALL, "--checkpoint", str(random_checkpoint)]) == 0
+@pytest.fixture(scope="module", params=["mini", "real format"])
+def checkpoint(request, random_checkpoint, tmp_path_factory):
+    """Random weights in the minis' format, and tiny ones in the real format, which a GPU gets at real size."""
+    if request.param == "mini":
+        return str(random_checkpoint)
+    folder = tmp_path_factory.mktemp("standin")
+    return str(standin.make_checkpoint(folder / "standin", (8, 16, 24, 40), standin.make_tokenizer(folder / "words")))
+
+
+def test_every_check_and_the_table_of_speed(checkpoint, capsys):
+    assert gpu_check.main([*SMALL, "--checkpoint", checkpoint]) == 0
     text = capsys.readouterr().out
     assert re.match(r"20\d\d-\d\d-\d\d: .*, Python 3\.\d+\.\d+, torch \d.*, diffusers \d.*, transformers \d", text)
     checks = rows(text, "| check |")

@@ -19,17 +19,19 @@ import tempfile
 import time
 import traceback
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from tools import bench, lessons
-from utils import generate, load_pipeline, sweep
+from utils import Clip, decode_latents, encode_audio, encode_prompt, generate, load_pipeline, log_mel_distance, sweep
 
 SAME_DB = {torch.float16: 20, torch.float32: 60}  # waveforms at least so near count as the same
 PROMPT = bench.PROMPT
+TRAINING_STEPS = 10
+LAYERS = ["to_q", "to_k", "to_v", "to_out.0", "conv1", "conv2", "conv_shortcut", "proj_in", "proj_out"]  # lesson 08
 
 
 class Lab:
@@ -129,6 +131,98 @@ class Lab:
         assert snr < SAME_DB[self.pipe.unet.dtype], "no other sound"
         return f"another sound: SNR {snr:.0f} dB"
 
+    def a_recording_through_vae_and_vocoder(self) -> str:
+        clip = generate(self.pipe, PROMPT, **bench.CARD)
+        latents = encode_audio(self.pipe, clip)
+        assert latents.dtype == torch.float32 and latents.device.type == "cpu" and torch.isfinite(latents).all()
+        back = decode_latents(self.pipe, latents)
+        assert np.isfinite(back.waveform).all()
+        return f"latents of {tuple(latents.shape)}; {log_mel_distance(clip, _cut(back, clip)):.1f} dB away"
+
+    def editing_in_the_callback(self) -> str:
+        """Half of a recording is kept, step by step, as lesson 07 does it; the other half is made anew."""
+        known = encode_audio(self.pipe, generate(self.pipe, PROMPT, **bench.CARD))
+        half, seen = known.shape[2] // 2, []
+
+        def keep(step, timestep, latents) -> None:
+            latents[:, :, :half] = known[:, :, :half].to(latents)
+            seen.append(latents.dtype)
+
+        filled = generate(self.pipe, "rain", callback=keep, **bench.CARD).waveform
+        alone = decode_latents(self.pipe, known).waveform
+        at = half * self.pipe.vae_scale_factor * 160 - 16_000 // 8  # what the decoder sees beyond the seam left out
+        kept, new = (bench.snr_db(alone[part], filled[part]) for part in (slice(0, at), slice(at, len(filled))))
+        assert kept > new + 3, f"the kept half is {kept:.0f} dB above its error, the new one {new:.0f}"
+        return f"{len(seen)} steps in {seen[0]}; kept half {kept:.0f} dB SNR, new half {new:.0f}"
+
+    def style_transfer_and_a_recording_as_the_prompt(self) -> str:
+        """Starting latents and embeddings in float32, from the CPU, whatever the model computes in."""
+        known = encode_audio(self.pipe, generate(self.pipe, PROMPT, **bench.CARD))
+        noise = torch.randn(known.shape, generator=torch.Generator().manual_seed(0))
+        told = encode_prompt(self.pipe, "rain")
+        sounds = [
+            generate(self.pipe, "rain", prompt_embeds=told, latents=latents, **bench.CARD).waveform
+            for latents in (noise, 0.5 * noise + 0.5 * known)
+        ]
+        assert all(np.isfinite(sound).all() for sound in sounds) and not np.array_equal(*sounds)
+        return f"two starts, two sounds: SNR {bench.snr_db(*sounds):.0f} dB"
+
+    def textual_inversion(self) -> str:
+        """The numbers of an embedding learn one example, at one step of the noise: the loss must fall."""
+        pipe, given = self.trainable()
+        word = torch.nn.Parameter(encode_prompt(pipe, PROMPT).to(pipe.device).clone())
+        losses = self.learn(pipe, [word], lambda: torch.nn.functional.normalize(word), given)
+        return f"{word.numel()} numbers, {len(losses)} steps: loss {losses[0]:.3f} to {losses[-1]:.3f}"
+
+    def lora(self) -> str:
+        """A sheet of rank 8 learns the same example; taken off, the UNet answers as before, to the bit."""
+        from peft import LoraConfig
+
+        pipe, given = self.trainable()
+        noisy, timestep, _ = given
+        told = encode_prompt(pipe, PROMPT).to(pipe.device)
+
+        def answer() -> torch.Tensor:
+            with torch.no_grad():
+                return pipe.unet(noisy, timestep, None, class_labels=told).sample
+
+        before = answer()
+        torch.manual_seed(0)
+        pipe.unet.add_adapter(LoraConfig(r=8, lora_alpha=8, target_modules=LAYERS))
+        sheet = [p for p in pipe.unet.parameters() if p.requires_grad]
+        losses = self.learn(pipe, sheet, lambda: told, given)
+        worn = answer()
+        pipe.unet.disable_adapters()
+        assert torch.equal(answer(), before), "taken off, the UNet answers differently"
+        assert not torch.equal(worn, before), "put on, it changes nothing"
+        count = sum(p.numel() for p in sheet)
+        return f"{count / 1e6:.2f}M numbers, {len(losses)} steps: loss {losses[0]:.3f} to {losses[-1]:.3f}; off: equal"
+
+    def trainable(self):
+        """A fresh pipeline in float32, in which nothing learns yet; noisy latents, their timestep, and the noise."""
+        pipe = self.load(dtype="float32")
+        pipe.unet.requires_grad_(False)
+        clean = encode_audio(pipe, generate(pipe, PROMPT, **bench.CARD))
+        noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
+        timestep = torch.tensor([500])
+        noisy = pipe.scheduler.add_noise(clean, noise, timestep)
+        wanted = noise
+        if pipe.scheduler.config.prediction_type == "v_prediction":
+            wanted = pipe.scheduler.get_velocity(clean, noise, timestep)
+        return pipe, tuple(part.to(pipe.device) for part in (noisy, timestep, wanted))
+
+    def learn(self, pipe, parameters: list, told: Callable[[], torch.Tensor], given: tuple) -> list[float]:
+        noisy, timestep, wanted = given
+        optimizer, losses = torch.optim.AdamW(parameters, lr=1e-2), []
+        for _ in range(TRAINING_STEPS):
+            loss = torch.nn.functional.mse_loss(pipe.unet(noisy, timestep, None, class_labels=told()).sample, wanted)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+        assert np.isfinite(losses).all() and losses[-1] < losses[0], f"the loss went from {losses[0]} to {losses[-1]}"
+        return losses
+
     def offload_and_slicing(self) -> str:
         pipe = self.load(offload=True, vae_slicing=True)
         seen = self.near(self.clip(), self.clip(pipe))
@@ -174,11 +268,21 @@ CHECKS = [
     Lab.other_scheduler,
     Lab.sweep_goes_on,
     Lab.original_attention_heads,
+    Lab.a_recording_through_vae_and_vocoder,
+    Lab.editing_in_the_callback,
+    Lab.style_transfer_and_a_recording_as_the_prompt,
+    Lab.textual_inversion,
+    Lab.lora,
     Lab.offload_and_slicing,
     Lab.out_of_memory,
     Lab.tests_marked_gpu,
     Lab.lessons_on_the_minis,
 ]
+
+
+def _cut(clip: Clip, like: Clip) -> Clip:
+    """The clip in the length of another: latents are whole frames, and a little longer."""
+    return Clip(clip.waveform[: len(like.waveform)], clip.sample_rate)
 
 
 def _pytest(mark: str) -> str:
