@@ -179,7 +179,7 @@ def test_a_notebook_gets_one_output_even_with_pyplot_inline():
     ]
     NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
     (output,) = notebook.cells[0].outputs
-    assert set(output.data) == {"text/plain", "text/html"}
+    assert set(output.data) == {"text/plain", "text/html", "image/png"}
     assert output.data["text/plain"] == "Waveform of a sound: 1.00 s across."
 
 
