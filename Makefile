@@ -69,7 +69,7 @@ grade: $(VENV)/test-ready ## grade what students handed in: make grade FOLDER=pa
 slides: $(VENV)/lessons-ready ## the lessons as slides that need no network: outputs/slides
 	@$(BIN)/python -m tools.slides
 
-crowd: $(VENV)/lessons-ready ## thirty students run lesson 01, one after the other, with a limit of memory; says what each needed
+crowd: $(VENV)/lessons-ready ## thirty students run lesson 01, all at once as far as memory allows; says what each needed
 	@$(BIN)/python -m tools.crowd
 
 site: $(VENV)/site-ready ## the lessons as a book, and a page that makes sounds in the browser: outputs/site
