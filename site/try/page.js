@@ -7,13 +7,16 @@ const form = $('#form'), fields = form.elements, status = $('#status'), progress
 const FIELDS = ['prompt', 'negative', 'checkpoint', 'steps', 'seconds', 'guidance', 'seed'];
 const IDEAS = ['Techno music with a strong, upbeat tempo and high melodic riffs', 'a dog barking in the rain',
   'a slow, low church bell', 'birds singing in a forest', 'a fast high piano melody', 'ocean waves'];
-const HERTZ = [0, 500, 1000, 2000, 4000, 8000];
 let facts, worker, requests = 0, making = 0;
 const waiting = {}; // by request: what to do with its answers
 
 const say = words => { status.textContent = words; };
-const ask = (message, answered) => { waiting[++requests] = answered; worker.postMessage({id: requests, ...message}); return requests; };
-const short = (x, digits = 2) => String(+x.toFixed(digits));
+const ask = (message, answered) => {
+  waiting[++requests] = answered;
+  worker.postMessage({id: requests, ...message});
+  return requests;
+};
+const short = x => String(+x.toFixed(2));
 
 // ---- settings, in the form and in the link ----
 
@@ -50,13 +53,8 @@ function python({checkpoint, prompt, negative, steps, seconds, guidance, seed}) 
 
 pipe = load_pipeline("${checkpoint}")
 clip = generate(
-    pipe,
-    ${JSON.stringify(prompt)},
-    negative_prompt=${negative ? JSON.stringify(negative) : 'None'},
-    num_inference_steps=${steps},
-    audio_length_in_s=${short(seconds)},
-    guidance_scale=${guidance},
-    seed=${seed},
+    pipe, ${JSON.stringify(prompt)}, negative_prompt=${negative ? JSON.stringify(negative) : 'None'},
+    num_inference_steps=${steps}, audio_length_in_s=${short(seconds)}, guidance_scale=${guidance}, seed=${seed},
 )
 clip.save("${name}.wav")`;
 }
@@ -84,7 +82,7 @@ function axes(plot, seconds) {
   };
   for (let i = 0; i * step <= 1.001 * seconds; i++) mark('t', 'left', i * step / seconds, short(i * step));
   const mel = f => f < 1000 ? f * 3 / 200 : 15 + 27 * Math.log(f / 1000) / Math.log(6.4);
-  for (const f of HERTZ) mark('f', 'bottom', mel(f) / mel(8000), short(f / 1000));
+  for (const f of [0, 500, 1000, 2000, 4000, 8000]) mark('f', 'bottom', mel(f) / mel(8000), short(f / 1000));
 }
 
 function walk({guidance, points, pushes}) { // the way from noise to sound, and at each step what the words add
@@ -101,7 +99,8 @@ function walk({guidance, points, pushes}) { // the way from noise to sound, and 
   return `<p>The walk of guidance. Each step has two proposals: <b class="plain">without your words</b> and
 <b class="worded">with them</b>. The difference is what the words add. Guidance ${guidance} takes it ${guidance} times, so
 the <b class="path">way to the sound</b> goes beyond both.</p>
-<svg viewBox="0 0 ${w} ${h}" role="img" aria-label="The way of the latents from noise to sound in ${ends.length} steps. At each step the proposal with the words lies beyond the one without, and the guided one beyond both.">
+<svg viewBox="0 0 ${w} ${h}" role="img" aria-label="The way of the latents from noise to sound in ${ends.length} steps.
+At each step the proposal with the words lies beyond the one without, and the guided one beyond both.">
 ${ends.map((p, i) => line(points[i], plain[i], 'plain') + line(plain[i], p, 'push')).join('')}
 <path class="path" d="M${points.map(at).join('L')}"/>
 ${ends.map((p, i) => dot(plain[i], 'plain', 4) + dot(worded[i], 'worded', 4)).join('')}
@@ -134,12 +133,17 @@ function show(made, {wave, mel, path, walk: steps}, took) {
   copy(within('.link'), () => link(made));
   copy(within('.copy'), () => python(made));
   within('.again').addEventListener('click', () => { fill(made); fields.prompt.focus(); });
-  within('.remove').addEventListener('click', () => { take.remove(); URL.revokeObjectURL(audio.src); $('#history').hidden = !$('#takes').children.length; });
+  within('.remove').addEventListener('click', () => {
+    take.remove();
+    URL.revokeObjectURL(audio.src);
+    $('#history').hidden = !$('#takes').children.length;
+  });
   screen(take, made, path, wave.length);
-  within('.walk').innerHTML = steps ? walk(steps) : '<p>With guidance 1 there is no walk to see: the words are heard once, and nothing is added.</p>';
+  within('.walk').innerHTML = steps ? walk(steps) : '<p>With guidance 1 the words are taken once: no walk to see.</p>';
   $('#history').hidden = false;
   $('#takes').prepend(take);
   document.body.append(Object.assign(document.createElement('script'), {src: 'player.js'})); // brings new players to life
+  within('figure').scrollIntoView({block: 'nearest'});
   audio.play().catch(() => {}); // where the browser allows it
 }
 
@@ -151,19 +155,27 @@ function screen(take, made, path, samples) { // the film of a take; its frames a
     $('.scrub output', take).textContent = frames[step] ? where : `${where} is being decoded ...`;
     if (frames[step]) Object.assign(image, {src: frames[step], alt: `Log-mel-spectrogram, ${where}`});
   };
+  let timer;
   const roll = () => {
+    clearInterval(timer);
     scrub.value = 0;
-    const timer = setInterval(() => { turn(); if (+scrub.value >= path.length - 1 || !take.isConnected) clearInterval(timer); else if (frames[+scrub.value + 1]) scrub.value++; }, 150);
-    turn();
+    timer = setInterval(() => {
+      turn();
+      if (+scrub.value === path.length - 1 || !film.open || !take.isConnected) clearInterval(timer);
+      else if (frames[+scrub.value + 1]) scrub.value++;
+    }, 150);
   };
   film.addEventListener('toggle', () => {
     if (!film.open || frames.filter(Boolean).length === path.length) return;
-    ask({film: path}, ({frame, mel}) => { frames[frame] = picture(mel); });
+    ask({film: path}, ({frame, mel}) => {
+      frames[frame] = picture(mel);
+      if (+scrub.value === frame) turn();
+    });
     roll();
   });
   for (const other of document.querySelectorAll('.film[open]')) other.open = false;
   film.open = true;
-  scrub.addEventListener('input', turn);
+  scrub.addEventListener('input', () => { clearInterval(timer); turn(); });
   $('.roll', take).addEventListener('click', roll);
   $('.listen', take).addEventListener('click', () => ask({hear: {latents: path[+scrub.value], samples}}, ({wave}) => {
     const audio = new Audio(URL.createObjectURL(wav(wave)));
@@ -197,7 +209,8 @@ function make() {
     if (answer.step) {
       progress.value = answer.step / (answer.steps + 1);
       say(answer.step < answer.steps ? `Step ${answer.step} of ${answer.steps}` : 'From the picture to the sound ...');
-      if (answer.mel) Object.assign($('#live'), {src: picture(answer.mel), alt: `The latents after step ${answer.step}`, hidden: false});
+      const alt = `The latents after step ${answer.step}`;
+      if (answer.mel) Object.assign($('#live'), {src: picture(answer.mel), alt, hidden: false});
     }
     if (!answer.wave) return;
     const took = (performance.now() - start) / 1000;
@@ -230,7 +243,8 @@ async function begin() {
   worker = new Worker(`worker.js?v=${VERSION}`, {type: 'module'});
   worker.onmessage = ({data}) => {
     const share = data.fetched / 1e6 / facts.megabytes;
-    if (data.fetched) say(share < 0.95 ? `Fetching the model, once: ${Math.round(100 * share)}%` : 'Starting the model ...');
+    const where = share < 0.95 ? `Fetching the model, once: ${Math.round(100 * share)}%` : 'Starting the model ...';
+    if (data.fetched) say(where);
     else waiting[data.id]?.(data);
   };
   worker.onerror = event => fail(event.message || 'its worker did not start.');

@@ -66,7 +66,8 @@ async function sound(latents, samples) {
 async function make(id, {checkpoint, prompt, negative, steps, seconds, guidance, seed, live}) {
   const {facts} = await loaded, guided = guidance > 1, batch = guided ? 2 : 1;
   const [unet] = await Promise.all([open(checkpoint), open('decoder')]);
-  const embedding = tensor(Float32Array.from([...guided ? await embed(negative) : [], ...await embed(prompt)]), [batch, 64]);
+  const words = [...guided ? await embed(negative) : [], ...await embed(prompt)];
+  const embedding = tensor(Float32Array.from(words), [batch, 64]);
   postMessage({id, ready: true});
   const samples = Math.round(seconds * RATE), frames = Math.ceil(samples / facts.samples_per_latent), size = 64 * frames;
   const path = [randn(seed, size)], pushes = [], plan = schedule(facts.scheduler, steps);
@@ -89,7 +90,8 @@ async function make(id, {checkpoint, prompt, negative, steps, seconds, guidance,
 // The way from the noise to the sound, seen in a plane: to the right along the straight line from one to the other,
 // upwards where the words push. For each step: where it starts, and what the words' push adds to it.
 function walk(path, pushes, guidance) {
-  const dot = (a, b) => a.reduce((sum, x, i) => sum + x * b[i], 0), less = (a, b, share = 1) => a.map((x, i) => x - share * b[i]);
+  const dot = (a, b) => a.reduce((sum, x, i) => sum + x * b[i], 0);
+  const less = (a, b, share = 1) => a.map((x, i) => x - share * b[i]);
   const unit = v => { const length = Math.sqrt(dot(v, v)) || 1; return v.map(x => x / length); };
   const along = unit(less(path.at(-1), path[0])), sum = pushes.reduce((all, push) => less(all, push, -1));
   const up = unit(less(sum, along, dot(sum, along))), place = v => [dot(v, along), dot(v, up)];
