@@ -16,10 +16,10 @@ PROSE = markdown()
 NOT_PROSE = r"```.*?```|`[^`]*`|\$[^$]*\$|<code>.*?</code>|<[^>]+>|\]\([^)]*\)|https?://\S+"
 WORD = r"(?<![\w/.@-])[A-Za-z][a-z]+(?:['’][a-z]+)?(?![\w/]|\.\w)"
 OURS = """
-    alt audioldm autoencoder centre colab colour dask diff docstrings dtype favourite frechet grey griffin ipywidgets
-    jupyterhub jupyterlab labelled labelling latents librosa liu loopback mels nbgrader neighbouring normalise
-    normalised normalises numpy recognise recognised synthesise synthesised synthesises timestep timesteps tokenizer
-    unet utils vae vocoder vocoders
+    alt audioldm autoencoder bonferroni centre colab colour dask diff docstrings dtype favourite frechet freesound
+    grey griffin intraclass ipywidgets jupyterhub jupyterlab labelled labelling latents librosa liu loopback mels
+    nbgrader neighbouring neighbours normalise normalised normalises numpy recognise recognised synthesise synthesised
+    synthesises timestep timesteps tokenizer unet utils vae vocoder vocoders
 """  # names and terms of the field, and British spellings, that the dictionary lacks
 
 
