@@ -159,10 +159,10 @@ function screen(take, made, path, samples) { // the film of a take; its frames a
   const roll = () => {
     clearInterval(timer);
     scrub.value = 0;
+    turn();
     timer = setInterval(() => {
-      turn();
       if (+scrub.value === path.length - 1 || !film.open || !take.isConnected) clearInterval(timer);
-      else if (frames[+scrub.value + 1]) scrub.value++;
+      else if (frames[+scrub.value + 1]) scrub.value++, turn();
     }, 150);
   };
   film.addEventListener('toggle', () => {
