@@ -20,7 +20,7 @@ def most_at_once(monkeypatch):
         with lock:
             running[0] += 1
             seen[0] = max(seen[0], running[0])
-        full.wait(0.2)
+        full.wait(0.1)
         with lock:
             running[0] -= 1
         return [1.0, 1.0, 500.0]
@@ -36,7 +36,8 @@ def test_all_at_once_as_far_as_memory_allows(most_at_once, monkeypatch, capsys, 
     with pytest.raises(SystemExit) as ended:
         crowd.main()
     assert not ended.value.code and most_at_once == [together]
-    assert f"30 of 30 finished lesson 01 in 0.0 min: {together} at a time" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "30 of 30 finished lesson 01" in said and f": {together} at a time" in said
 
 
 def test_memory_is_a_number_of_megabytes():

@@ -35,7 +35,7 @@ WORDS = (  # of folders and files that name no person
 )
 WORD = "(?:" + "|".join(word.replace(" ", "[ _-]*") for word in WORDS) + ")"
 NOBODY = re.compile(rf"[\W_]*(?:{WORD}[\W_]*)*", re.I)
-BEHIND = re.compile(rf"(?:[\W_]+{WORD})+$", re.I)  # words behind a name, in the name of a file
+COPY = re.compile(r"(?:[\W_]*(?:\(\d+\)|[-_ ](?:copy|kopie|copie|copia) ?\d*))+$", re.I)  # behind the name of a file
 ENDINGS = re.compile(r"(\.(ipynb|json|txt|zip|html?|pdf|py|docx))+$", re.I)
 AGAIN = "save the notebook again (File, Download .ipynb), and hand that in"
 
@@ -114,7 +114,7 @@ def _people(path: PurePosixPath, lessons: Iterable[str]) -> tuple[list[str], str
             if match := next(filter(None, (platform.fullmatch(piece) for platform in PLATFORMS)), None):
                 piece, number = match["name"], number or match["number"]
             if part == path.name:
-                piece = BEHIND.sub("", piece)
+                piece = COPY.sub("", piece)
             is_copy = lesson and place == 1 and re.fullmatch(r"\d", piece)  # 01_first_sound-1.ipynb
             if not is_copy and not NOBODY.fullmatch(piece) and piece not in names:
                 names.append(piece)
