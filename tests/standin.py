@@ -327,8 +327,11 @@ def environment(hub: Hub, home: Path, checkpoint: str = CHECKPOINT) -> dict[str,
     }  # fmt: skip
 
 
-def run_lesson(name: str, notebook, settings: dict[str, str], steps: int = STEPS) -> Result:
-    """Run a lesson, its solutions in the place of their stubs, in an empty folder; to its end, whatever goes wrong."""
+def run_lesson(name: str, notebook, settings: dict[str, str], steps: int | None = STEPS) -> Result:
+    """Run a lesson with its solutions, in a folder with nothing but the project; to its end, whatever goes wrong.
+
+    `steps` are the stand-in's regime; None leaves everything as it is, for real checkpoints (`tools/real.py`).
+    """
     import nbformat
 
     notebook = nbformat.from_dict(json.loads(json.dumps(notebook)))
@@ -336,7 +339,7 @@ def run_lesson(name: str, notebook, settings: dict[str, str], steps: int = STEPS
     for cell in notebook.cells:
         cell.metadata["tags"] = [*lessons.tags(cell), "raises-exception"]
         if "setup" in lessons.tags(cell):
-            cell.source += IN_THE_KERNEL.replace("STEPS", str(steps))
+            cell.source += IN_THE_KERNEL.replace("STEPS", str(steps)) if steps else ""
     notebook.cells.append(nbformat.v4.new_code_cell(SPENT, metadata={"tags": ["raises-exception"]}))
     start = time.perf_counter()
     with TemporaryDirectory() as folder:

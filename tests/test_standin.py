@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -155,6 +156,34 @@ result = [clip.settings["checkpoint"], float(clip.peak), float(clap_similarity([
             assert made.keys() == came.keys() and all(torch.equal(made[key], came[key]) for key in made)
     finally:
         client.close()
+
+
+def test_the_protocol_for_a_gpu_runs_through(served, tmp_path):
+    """`tools/real.py`, which docs/real.md asks for: its two experiments, small, to the tables that are sent in."""
+    code = f"""
+import contextlib, io
+from pathlib import Path
+{standin.IN_THE_KERNEL.replace("STEPS", "8")}
+from tools import real
+real.FOLDER, real.SEEDS, small = Path({str(tmp_path / "real")!r}), range(2), {{"audio_length_in_s": 0.64}}
+with contextlib.redirect_stdout(io.StringIO()) as said:
+    real.heads(["audioldm-s-full-v2"], real.PROMPTS[:3], {{**small, "num_inference_steps": 2}})
+    real.steps("audioldm-s-full-v2", real.PROMPTS[:3], small, (10, 11))
+result = said.getvalue()
+"""
+    client = Client(served[0].url, tmp_path / "home", HF_HUB_OFFLINE="0", AUDIOLDM_PROGRESS="0")
+    try:
+        answer = client.run(code)
+    finally:
+        client.close()
+    assert not answer["error"], answer
+    said = answer["result"]
+    assert re.search(
+        r"\| audioldm-s-full-v2 \| -?0\.\d{3} \| -?0\.\d{3} \| .*n = 3\) \| (an effect|maybe|none shown) \|", said
+    )
+    assert re.search(r"^\| 10 \| -?0\.\d{3} \| 0\.328 \|  \|", said, re.M) and "Knee: 1" in said, said
+    files = {label: list((tmp_path / "real").glob(f"heads/*/{label}/**/*.wav")) for label in ("hub", "original")}
+    assert [len(found) for found in files.values()] == [6, 6], files
 
 
 # ---- the tokenizer

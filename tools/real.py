@@ -1,0 +1,129 @@
+"""The open questions about the real checkpoints, answered on a GPU: the protocol of docs/real.md as three commands.
+
+    python -m tools.real heads [NAME ...]    the Hub's heads and the original's: CLAP, clips for a blind test
+    python -m tools.real steps [NAME]        CLAP at 10 to 200 steps beside the published curve
+    python -m tools.real lessons [NAME]      every lesson with its solutions, with errors, refused checks and seconds
+
+Each prints Markdown for the form in docs/real.md. NAME is what `load_pipeline` takes, by default audioldm-s-full-v2.
+What is finished is kept in outputs/real: an interrupted run goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from tools import bench, lessons
+
+NAME = "audioldm-s-full-v2"
+FOLDER = lessons.ROOT / "outputs" / "real"
+SEEDS = range(4)
+PROMPTS = [  # one a subject, in the words that the model card recommends: general names, an adjective, a place
+    bench.PROMPT,
+    "a dog barking in a small room",
+    "a cat meowing loudly",
+    "heavy rain falling on a tin roof",
+    "a water stream in a forest",
+    "strong wind blowing through trees",
+    "waves crashing on a beach",
+    "thunder rolling far away",
+    "a church bell ringing slowly",
+    "footsteps on gravel",
+    "a hammer hitting a wooden surface",
+    "a car engine idling",
+    "an ambulance siren passing by",
+    "birds singing in the morning",
+    "a slow piano melody",
+    "a crowd applauding in a hall",
+]
+STEPS = (10, 25, 50, 100, 150, 200)
+PUBLISHED = (0.328, 0.379, 0.386, 0.391, 0.407, 0.384)  # arXiv 2505.07615: s-full-v2, captions of AudioCaps
+
+
+def heads(names: list[str], prompts: list[str], settings: dict) -> None:
+    """Paired by prompt and seed; seeds are averaged within a prompt, the interval is over prompts."""
+    from utils import interval, load_pipeline, sweep
+
+    print("| checkpoint | CLAP cosine, heads of the Hub's files | the original's heads | difference | verdict |")
+    print("| --- | ---: | ---: | --- | --- |")
+    for name in names:
+        found = {}
+        for label, original in {"hub": False, "original": True}.items():
+            pipe = load_pipeline(name, original_attention_heads=original)
+            grid = {**settings, "seeds": SEEDS, "folder": FOLDER / "heads" / Path(name).name / label}
+            found[label] = sweep(pipe, prompts, measures=["clap_similarity"], **grid)
+            found[label].to_csv(grid["folder"] / "table.csv", index=False)
+            del pipe
+        hub, original = found["hub"].clap_similarity, found["original"].clap_similarity
+        gain = interval(original.values, hub.values, groups=found["hub"].prompt.values)
+        verdict = gain.verdict(comparisons=len(names))
+        print(f"| {name} | {hub.mean():.3f} | {original.mean():.3f} | {gain} | {verdict} |", flush=True)
+
+
+def steps(name: str, prompts: list[str], settings: dict, counts: tuple[int, ...] = STEPS) -> None:
+    """Where more steps hardly pay: each count against the one before, over prompts."""
+    from utils import interval, knee, load_pipeline, sweep
+
+    pipe = load_pipeline(name)
+    grid = {**settings, "num_inference_steps": counts, "seeds": SEEDS, "folder": FOLDER / "steps" / Path(name).name}
+    table = sweep(pipe, prompts, measures=["clap_similarity"], confirm=True, **grid)
+    published = dict(zip(STEPS, PUBLISHED, strict=True))
+    print(f"| steps of {name} | CLAP cosine | published | against the row above | s a clip |")
+    print("| ---: | ---: | ---: | --- | ---: |")
+    rows = {count: table[table.num_inference_steps == count] for count in counts}
+    for count, before in zip(counts, (None, *counts), strict=False):
+        own, gain = rows[count], ""
+        if before:
+            gain = interval(own.clap_similarity.values, rows[before].clap_similarity.values, groups=own.prompt.values)
+            gain = f"{gain}, {gain.verdict(comparisons=len(counts) - 1)}"
+        cells = f"{own.clap_similarity.mean():.3f} | {published.get(count, '')} | {gain} | {own.seconds.mean():.2f}"
+        print(f"| {count} | {cells} |")
+    print(f"\nKnee: {knee(counts, [rows[count].clap_similarity.mean() for count in counts])} steps (published: 25).")
+
+
+def all_lessons(name: str) -> int:
+    """What `tests/standin.py` does with the stand-in, with this checkpoint in its place."""
+    from tests import standin
+
+    failed = 0
+    environment = {"AUDIOLDM_CHECKPOINT": name, "HF_HUB_OFFLINE": "0", "CUDA_VISIBLE_DEVICES": visible()}
+    print("| lesson | result |\n| --- | --- |")
+    for path in lessons.lessons():
+        result = standin.run_lesson(path.stem, lessons.read(path), environment, steps=None)
+        failed += not result.ok
+        lesson, _, said = str(result).replace("\n    ", "<br>").partition(": ")
+        print(f"| {lesson} | {said} |", flush=True)
+    return failed
+
+
+def visible() -> str:
+    """The GPUs that are there: the tools' own environment hides them, so that stored outputs are equal everywhere."""
+    import os
+
+    import torch
+
+    return os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(torch.cuda.device_count()))))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("command", choices=["heads", "steps", "lessons"])
+    parser.add_argument("names", nargs="*", default=[NAME])
+    parser.add_argument("--seconds", type=float, default=10.24, help="length of a clip")
+    parser.add_argument("--steps", type=int, default=25, help="of a clip, where steps are not the question")
+    parser.add_argument("--prompts", type=int, default=len(PROMPTS), help="only the first of them")
+    given = parser.parse_args()
+    print(bench.where(), flush=True)
+    settings, prompts = {"audio_length_in_s": given.seconds}, PROMPTS[: given.prompts]
+    if given.command == "heads":
+        heads(given.names, prompts, {**settings, "num_inference_steps": given.steps})
+    elif given.command == "steps":
+        steps(given.names[0], prompts, settings)
+    else:
+        return all_lessons(given.names[0])
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
