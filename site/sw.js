@@ -27,7 +27,6 @@ function isolated(answer) {
   const headers = new Headers(answer.headers);
   headers.set('Cross-Origin-Opener-Policy', 'same-origin');
   headers.set('Cross-Origin-Embedder-Policy', 'require-corp');
-  headers.set('Cross-Origin-Resource-Policy', 'same-origin');
   return new Response(answer.body, {status: answer.status, statusText: answer.statusText, headers});
 }
 

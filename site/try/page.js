@@ -9,8 +9,13 @@ const IDEAS = ['Techno music with a strong, upbeat tempo and high melodic riffs'
   'a slow, low church bell', 'birds singing in a forest', 'a fast high piano melody', 'ocean waves'];
 let facts, worker, requests = 0, making = 0;
 const waiting = {}; // by request: what to do with its answers
+const heard = new Audio(); // a step of a film
+try { // light or dark, as it was chosen in the book
+  if (localStorage.mode !== 'auto') document.documentElement.style.colorScheme = localStorage.theme;
+} catch {}
+document.addEventListener('play', () => heard.pause(), true);
 
-const say = words => { status.textContent = words; };
+const say = words => { if (status.textContent !== words) status.textContent = words; };
 const ask = (message, answered) => {
   waiting[++requests] = answered;
   worker.postMessage({id: requests, ...message});
@@ -27,8 +32,7 @@ function settings() {
 }
 
 function fill(values) { // only what is a setting, and only within its limits: a link may hold anything
-  for (const name of FIELDS) {
-    const field = fields[name], value = values[name];
+  for (const [field, value] of FIELDS.map(name => [fields[name], values[name]])) {
     if (value == null || field.type === 'select-one' && ![...field.options].some(o => o.value === value)) continue;
     if (!['range', 'number'].includes(field.type)) field.value = String(value).slice(0, 500);
     else if (value !== '' && isFinite(value)) field.value = Math.max(field.min, Math.min(field.max, +value));
@@ -178,9 +182,9 @@ function screen(take, made, path, samples) { // the film of a take; its frames a
   scrub.addEventListener('input', () => { clearInterval(timer); turn(); });
   $('.roll', take).addEventListener('click', roll);
   $('.listen', take).addEventListener('click', () => ask({hear: {latents: path[+scrub.value], samples}}, ({wave}) => {
-    const audio = new Audio(URL.createObjectURL(wav(wave)));
     for (const other of document.querySelectorAll('audio')) other.pause();
-    audio.play();
+    heard.src = URL.createObjectURL(wav(wave));
+    heard.play();
   }));
 }
 
@@ -243,7 +247,7 @@ async function begin() {
   worker = new Worker(`worker.js?v=${VERSION}`, {type: 'module'});
   worker.onmessage = ({data}) => {
     const share = data.fetched / 1e6 / facts.megabytes;
-    const where = share < 0.95 ? `Fetching the model, once: ${Math.round(100 * share)}%` : 'Starting the model ...';
+    const where = share < 0.95 ? `Fetching the model, once: ${10 * Math.round(10 * share)}%` : 'Starting the model ...';
     if (data.fetched) say(where);
     else waiting[data.id]?.(data);
   };

@@ -88,9 +88,10 @@ def served(site) -> Iterator[Served]:
     served.close()
 
 
-def visit(chromium, served: Served, path: str = "/try/index.html", **settings):
+def visit(chromium, served: Served, path: str = "/try/index.html", script: str = "", **settings):
     """A new visitor's page; requests to elsewhere and errors are kept in `page.elsewhere`."""
     page = chromium.new_context(viewport={"width": 1100, "height": 1000}, **settings).new_page()
+    page.add_init_script(script)
     page.set_default_timeout(120_000)
     page.elsewhere = []
     own = (served.url, "data:", "blob:")
@@ -272,8 +273,8 @@ def test_a_hostile_link_is_only_text(studio):
 
 def test_it_works_without_a_network_after_the_first_visit(chromium, site):
     server = Served(site)
-    page = visit(chromium, server, "/glossary.html")
-    page.add_init_script("Object.defineProperty(navigator, 'hardwareConcurrency', {value: 3})")
+    cores = "Object.defineProperty(navigator, 'hardwareConcurrency', {value: 3})"
+    page = visit(chromium, server, "/glossary.html", cores)
     page.wait_for_function("navigator.serviceWorker.controller")
     page.wait_for_timeout(500)  # the service worker keeps what came before it
     page.goto(server.url + "/try/index.html")
@@ -290,9 +291,7 @@ def test_it_works_without_a_network_after_the_first_visit(chromium, site):
 
 
 def test_a_browser_that_cannot_says_so_in_one_sentence(chromium, served):
-    page = visit(chromium, served, "/index.html", service_workers="block")
-    page.add_init_script("delete window.WebAssembly")
-    page.goto(served.url + "/try/index.html")
+    page = visit(chromium, served, script="delete window.WebAssembly", service_workers="block")
     page.wait_for_function("document.querySelector('#status').textContent.includes('cannot')")
     assert re.fullmatch(r"This browser cannot make sounds here: [^.]*\.", page.locator("#status").inner_text())
     page.context.close()
@@ -338,6 +337,7 @@ def test_axe_finds_nothing(chromium, served, scheme):
     for file in ["try/index.html", "index.html", "01_first_sound.html", "glossary.html", "search.html"]:
         if file != "try/index.html":
             page.goto(f"{served.url}/{file}")
+        page.wait_for_function("!document.getAnimations().some(one => one.playState === 'running')")
         page.evaluate(axe)
         ask = "r => axe.run(r).then(found => found.violations.map(v => [v.id, v.nodes[0].html.slice(0, 200)]))"
         found[file] = page.evaluate(ask, rules)
