@@ -160,10 +160,11 @@ result = [clip.settings["checkpoint"], float(clip.peak), float(clap_similarity([
 
 def test_the_protocol_for_a_gpu_runs_through(served, tmp_path):
     """`tools/real.py`, which docs/real.md asks for: its two experiments, small, to the tables that are sent in."""
+    setup = standin.IN_THE_KERNEL.replace("REGIME)", "{})")
     code = f"""
 import contextlib, io
 from pathlib import Path
-{standin.IN_THE_KERNEL.replace("STEPS", "8")}
+{setup}
 from tools import real
 real.FOLDER, real.SEEDS, small = Path({str(tmp_path / "real")!r}), range(2), {{"audio_length_in_s": 0.64}}
 with contextlib.redirect_stdout(io.StringIO()) as said:
