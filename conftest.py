@@ -41,7 +41,10 @@ def pytest_sessionfinish() -> None:
             kept.write_text(json.dumps({"of": of, "cells": cells}), encoding="utf-8")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:  # two processes share the tests file by file, and never start two browsers
+        item.add_marker(pytest.mark.xdist_group("browser" if item.path.parent.name == "browser" else item.path.name))
     if any("gpu" in item.keywords for item in items):
         import torch
 
