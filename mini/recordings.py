@@ -32,18 +32,18 @@ def barks(seconds: float = 4 * SECONDS) -> np.ndarray:
     starts = [bar * SECONDS + start for bar in range(round(seconds / SECONDS)) for start in RHYTHM]
     events = [(number, round(start * SAMPLE_RATE)) for number, start in enumerate(starts)]
     with patch.object(sounds, "onsets", lambda *_: events):
-        return _recorded("dog", 0.9, 1.25, seconds)
+        return _recorded("dog", 0.9, 1.25, seconds, hiss_db=-50.0)
 
 
 def beat(seconds: float = 4 * SECONDS) -> np.ndarray:
     """Fast techno, (samples,) at 16 kHz."""
-    return _recorded("techno", 1.0, 7.0, seconds)
+    return _recorded("techno", 1.0, 7.0, seconds, hiss_db=-45.0)
 
 
-def _recorded(sound: str, pitch: float, rate: float, seconds: float) -> np.ndarray:
+def _recorded(sound: str, pitch: float, rate: float, seconds: float, hiss_db: float) -> np.ndarray:
     rng, n = np.random.default_rng(20_261_126), round(seconds * SAMPLE_RATE)
     audio = _at_level(sounds.SOUNDS[sound](n, pitch, rate, rng))
-    return audio / max(1.0, np.abs(audio).max() / 0.9) + 10 ** (-50 / 20) * rng.standard_normal(n)
+    return audio / max(1.0, np.abs(audio).max() / 0.9) + 10 ** (hiss_db / 20) * rng.standard_normal(n)
 
 
 def laser(n: int, rng: Rng) -> np.ndarray:
