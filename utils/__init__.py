@@ -9,39 +9,49 @@ from __future__ import annotations
 import importlib.util
 import os
 import tempfile
+from importlib import import_module
 from pathlib import Path
 
-import lazy_loader
+PUBLIC = {  # module -> the names that lessons import from here
+    "loading": ["load_pipeline", "checkpoint_name", "is_mini", "regime"],
+    "generation": ["generate", "generate_batch"],
+    "prompts": ["Request", "encode_prompt"],
+    "latents": ["encode_audio", "decode_latents"],
+    "clip": ["Clip", "compare"],
+    "features": ["log_mel"],
+    "measures": [
+        "loudness_db",
+        "noise_floor_db",
+        "spectral_flatness",
+        "spectral_centroid_hz",
+        "onset_rate",
+        "tempo_bpm",
+        "clipped_share",
+        "is_silent",
+        "log_mel_distance",
+        "envelope_correlation",
+    ],
+    "clap": ["clap_embed", "clap_similarity", "clap_for", "best_of"],
+    "intervals": ["Interval", "interval", "knee"],
+    "sweeps": ["sweep", "load_clips"],
+    "checks": ["check"],
+    "training": ["train"],
+}
+__all__ = ["plots", *(name for names in PUBLIC.values() for name in names)]
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(
-    __name__,
-    submodules=["plots"],
-    submod_attrs={
-        "loading": ["load_pipeline", "checkpoint_name", "is_mini", "regime"],
-        "generation": ["generate", "generate_batch"],
-        "prompts": ["Request", "encode_prompt"],
-        "latents": ["encode_audio", "decode_latents"],
-        "clip": ["Clip", "compare"],
-        "features": ["log_mel"],
-        "measures": [
-            "loudness_db",
-            "noise_floor_db",
-            "spectral_flatness",
-            "spectral_centroid_hz",
-            "onset_rate",
-            "tempo_bpm",
-            "clipped_share",
-            "is_silent",
-            "log_mel_distance",
-            "envelope_correlation",
-        ],
-        "clap": ["clap_embed", "clap_similarity", "clap_for", "best_of"],
-        "intervals": ["Interval", "interval", "knee"],
-        "sweeps": ["sweep", "load_clips"],
-        "checks": ["check"],
-        "training": ["train"],
-    },
-)
+
+def __getattr__(name: str):
+    """A public name, when it is first used. By hand: the set-up cell imports this before anything is installed."""
+    module = next((module for module, names in PUBLIC.items() if name in names), None)
+    if module is None and name != "plots":
+        raise AttributeError(f"module 'utils' has no attribute {name!r}")
+    value = getattr(import_module(f"utils.{module}"), name) if module else import_module("utils.plots")
+    return globals().setdefault(name, value)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
 
 # Threads that wait for one another give their core away instead of spinning: beside other work, spinning costs a
 # hundredfold. GNU's, LLVM's and Intel's OpenMP all read it, when torch is imported; who has set it keeps it.
