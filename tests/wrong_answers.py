@@ -138,6 +138,34 @@ WRONG: dict[tuple[str, int], dict[str, str]] = {
         'my_birds = my_generate("birds singing", seed=5, num_inference_steps=STEPS, '
         "audio_length_in_s=SECONDS / 2)": "cannot use your answer",
     },
+    ("07", 1): {
+        "def left(strength):\n"
+        "    pipe.scheduler.set_timesteps(STEPS)\n"
+        "    level = pipe.scheduler.timesteps[STEPS - max(1, round(strength * STEPS))]\n"
+        "    return float(pipe.scheduler.alphas_cumprod[level])": "is the power that is left",
+        "def left(strength):\n"
+        "    pipe.scheduler.set_timesteps(STEPS)\n"
+        "    level = pipe.scheduler.timesteps[STEPS - max(1, round(strength * STEPS))]\n"
+        "    return float(1 - pipe.scheduler.alphas_cumprod[level]) ** 0.5": "share of the noise",
+        "def left(strength):\n    return 1 - strength": "at strength 0.3 you say 0.700",
+    },
+    ("07", 2): {
+        "half = torch.ones(1, 1, frames, 1, dtype=torch.bool)": "still keeps everything",
+        "half = ~half": "a part of the first half is not kept",
+        "half = half | (torch.arange(frames) < frames * 3 // 4)[None, None, :, None]": "of the second half is kept",
+        "goes_on = beat": "made with another mask",
+    },
+    ("07", 3): {
+        "mixed = torch.from_numpy(clap_embed([barks], CLAP))": "the barks alone",
+        'mixed = slerp(torch.from_numpy(clap_embed([barks], CLAP)), encode_prompt(pipe, "rain").float(), 0.25)': "cosine",
+        'mixed = (torch.from_numpy(clap_embed([barks], CLAP)) + encode_prompt(pipe, "rain").float()) / 2': "its length is",
+    },
+    ("07", 4): {
+        "surgeon[:, :, :, bands // 2 :] = False": "first half must stay",
+        "surgeon[:, :, frames // 2 :] = False": "lower bands must stay",
+        "surgeon[:, :, -1:] = True": "still kept",
+        "changed = 0.5": "not 0.50 of the cells",
+    },
     ("08", 1): {
         "def sheet_size(inputs, outputs, rank, kernel=1):\n    return inputs * outputs": "rank 8 are 1,280 numbers",
         "def sheet_size(inputs, outputs, rank, kernel=1):\n    return rank * (inputs + outputs)": "count A again",
