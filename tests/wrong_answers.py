@@ -157,8 +157,8 @@ WRONG: dict[tuple[str, int], dict[str, str]] = {
     },
     ("07", 3): {
         "mixed = torch.from_numpy(clap_embed([barks], CLAP))": "the barks alone",
-        'mixed = slerp(torch.from_numpy(clap_embed([barks], CLAP)), encode_prompt(pipe, "rain").float(), 0.25)': "cosine",
-        'mixed = (torch.from_numpy(clap_embed([barks], CLAP)) + encode_prompt(pipe, "rain").float()) / 2': "its length is",
+        "mixed = slerp(sound, word, 0.25)": "with the barks",
+        "mixed = (sound + word) / 2": "its length is",
     },
     ("07", 4): {
         "surgeon[:, :, :, bands // 2 :] = False": "first half must stay",
