@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import textwrap
 from pathlib import Path
 
 import nbformat
@@ -17,7 +18,7 @@ from safetensors.torch import load_file
 from tests import standin
 from tests.hub import Client, change_json
 from tools import lessons
-from utils import Clip, clap_for, decode_latents, encode_audio, generate, is_mini, load_pipeline, regime
+from utils import Clip, clap_for, decode_latents, encode_audio, generate, is_mini, load_pipeline, regime, sweep
 from utils.checkpoints import BY_HUB_ID
 
 CARD = "Techno music with a strong, upbeat tempo and high melodic riffs"
@@ -185,6 +186,19 @@ result = said.getvalue()
     assert re.search(r"^\| 10 \| -?0\.\d{3} \| 0\.328 \|  \|", said, re.M) and "Knee: 1" in said, said
     files = {label: list((tmp_path / "real").glob(f"heads/*/{label}/**/*.wav")) for label in ("hub", "original")}
     assert [len(found) for found in files.values()] == [6, 6], files
+
+
+def test_the_protocols_listening_test_finds_its_clips(pipe, tmp_path, monkeypatch):
+    """The code of docs/real.md, with two tables as `tools.real heads` leaves them."""
+    (code,) = re.findall(r"```python\n(.*?)```", (lessons.ROOT / "docs" / "real.md").read_text(encoding="utf-8"), re.S)
+    monkeypatch.chdir(tmp_path)
+    for label in ("hub", "original"):
+        folder = tmp_path / "outputs" / "real" / "heads" / "audioldm-s-full-v2" / label
+        grid = {"num_inference_steps": 1, "audio_length_in_s": 0.64, "seeds": range(2), "progress": False}
+        sweep(pipe, ["rain", "a dog"], folder=folder, **grid).to_csv(folder / "table.csv", index=False)
+    names: dict = {}
+    exec(textwrap.dedent(code), names)
+    assert [len(table) for table in names["first"]] == [2, 2]
 
 
 # ---- the tokenizer
