@@ -378,6 +378,35 @@ def daemon(base: Path):
         server.wait()
 
 
+# ---- the stamp, and other places than Colab -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["https://github.com/owner/my.name.git", "git@github.com:owner/my.name.git", "ssh://git@github.com/owner/my.name"],
+)
+def test_the_stamp_is_by_default_that_of_the_clones_origin(tmp_path, monkeypatch, url):
+    git("init", "--quiet", cwd=tmp_path)
+    monkeypatch.setattr(lessons, "ROOT", tmp_path)
+    with pytest.raises(SystemExit, match=r"origin \(it has none\) is not on GitHub: make stamp REPO=owner/name"):
+        lessons.origin()
+    git("remote", "add", "origin", url, cwd=tmp_path)
+    assert lessons.origin() == "owner/my.name"
+    git("remote", "set-url", "origin", "https://gitlab.example/owner/name.git", cwd=tmp_path)
+    with pytest.raises(SystemExit, match="gitlab.example/owner/name.git.* is not on GitHub"):
+        lessons.origin()
+
+
+def test_binder_gets_the_tested_versions_and_python():
+    folder = ROOT / ".binder"
+    files = re.findall(r"^-[cr] (.*)$", (folder / "requirements.txt").read_text(encoding="utf-8"), re.M)
+    assert [(folder / file).resolve().relative_to(ROOT).as_posix() for file in files] == [
+        "constraints/current.txt",
+        "requirements.txt",
+    ]
+    assert (folder / "runtime.txt").read_text(encoding="utf-8").strip() == "python-3.11"
+
+
 # ---- Google Drive: a stand-in for google.colab, here only ---------------------------------------------------------
 
 STAND_IN = """
