@@ -85,10 +85,11 @@ WRONG: dict[tuple[str, int], dict[str, str]] = {
         "fair = 2": "cannot use your answer",
     },
     ("04", 3): {
-        "ratio = 1 / ratio": "turn it round",
-        "ratio = 2.0": "with and without `groups`",
-        "ratio = honest.high - honest.low": "Are these widths",
-        "ratio = honest": "cannot use your answer",
+        "honest = careless": "`honest` is over 24 subjects",
+        "careless = honest": "`careless` is over 12 subjects",
+        "honest = interval(wide[names[0]], wide[names[1]], groups=subjects)": "not the gains of",
+        "honest = interval(wide[names[1]], groups=subjects)": "not the gains of",
+        "honest = 0.17": "cannot use your answer",
     },
     ("04", 4): {
         "gain = interval(by_seed[names[1]][:4], by_seed[names[0]][:4])": "over 4 pairs",
