@@ -19,7 +19,7 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -213,8 +213,6 @@ def lesson_words() -> set[str]:
     """Every word, as the tokenizer cuts them off (" dog" is "Ġdog"), of a text in the lessons' code or exercises."""
     import ast
 
-    from tokenizers import pre_tokenizers
-
     from tests.wrong_answers import WRONG
 
     cells = [cell for path in lessons.lessons() for cell in lessons.code_cells(lessons.read(path))]
@@ -227,14 +225,20 @@ def lesson_words() -> set[str]:
             texts |= {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
     texts = {text for text in texts if re.fullmatch(r"[A-Za-z0-9 ,.;:'!?-]+", text)}
     texts |= {first + text[1:] for text in texts for first in (text[0].upper(), text[0].lower())}
+    return _words([*texts, *(f" {text}" for text in texts)])
+
+
+def unknown_words(texts: Iterable[str]) -> list[str]:
+    """The words of prompts whose split is not known to be the real one: neither one token, nor checked."""
+    _, vocab, words = read_words()
+    return sorted(word for word in _words(texts) if word not in vocab and word not in words)
+
+
+def _words(texts: Iterable[str]) -> set[str]:
+    from tokenizers import pre_tokenizers
+
     cut = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    return {word for text in texts for some in (text, f" {text}") for word, _ in cut.pre_tokenize_str(some)}
-
-
-def unknown_words() -> list[str]:
-    """The lessons' words whose split is not known to be the real one: neither one token, nor checked."""
-    merges, vocab, words = read_words()
-    return sorted(word for word in lesson_words() if word not in vocab and word not in words)
+    return {word for text in texts for word, _ in cut.pre_tokenize_str(text)}
 
 
 def add_words(real: Path, others: Sequence[str] = ()) -> None:
@@ -295,6 +299,7 @@ class Result:
     refused: list[str] = field(default_factory=list)
     right: int = 0
     cpu: float = float("nan")  # seconds of a core
+    prompts: list[str] = field(default_factory=list)  # every text that a tokenizer was given
 
     @property
     def ok(self) -> bool:
@@ -314,9 +319,15 @@ utils.loading.REAL_REGIME.update(REGIME)
 def original_heads(channels, real=utils.loading.original_heads):
     return [count // 2 for count in channels] if tuple(channels) in {set(UNET.values())} else real(channels)
 utils.loading.original_heads = original_heads
+import transformers
+PROMPTS = set()
+def heard(self, text=None, *arguments, real=transformers.PreTrainedTokenizerBase.__call__, **options):
+    PROMPTS.update([text] if isinstance(text, str) else text)
+    return real(self, text, *arguments, **options)
+transformers.PreTrainedTokenizerBase.__call__ = heard
 """
 REGIME = {"num_inference_steps": 8, "audio_length_in_s": 5.12}
-SPENT = "import time\n\nprint(time.process_time())"  # seconds of a core
+SPENT = "import json, time\n\nprint(json.dumps([time.process_time(), sorted(globals().get('PROMPTS', []))]))"
 
 
 def environment(hub: Hub, home: Path, checkpoint: str = CHECKPOINT) -> dict[str, str]:
@@ -351,7 +362,8 @@ def run_lesson(name: str, notebook, settings: dict[str, str], regime: dict | Non
             fresh = _execute(notebook, folder, {**lessons.ENVIRONMENT, **settings})
         except Exception as error:  # a cell without an end, or a kernel that died
             return Result(name, time.perf_counter() - start, [f"{type(error).__name__}: {str(error)[-500:]}"])
-    result = Result(name, time.perf_counter() - start, cpu=float(fresh.cells.pop().outputs[0].text))
+    cpu, prompts = json.loads(fresh.cells.pop().outputs[0].text)
+    result = Result(name, time.perf_counter() - start, cpu=cpu, prompts=prompts)
     for index, cell in enumerate(fresh.cells):
         if cell.cell_type != "code":
             continue
