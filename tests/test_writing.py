@@ -13,7 +13,7 @@ from tests.test_house import markdown
 from tools import lessons
 
 PROSE = markdown()
-NOT_PROSE = r"```.*?```|`[^`]*`|\$[^$]*\$|<code>.*?</code>|<[^>]+>|\]\([^)]*\)|https?://\S+"
+NOT_PROSE = r"```.*?```|`[^`]*`|\$\$.*?\$\$|\$[^$]*\$|<code>.*?</code>|<[^>]+>|\]\([^)]*\)|https?://\S+"
 WORD = r"(?<![\w/.@-])[A-Za-z][a-z]+(?:['’][a-z]+)?(?![\w/]|\.\w)"
 OURS = """
     alt audioldm autoencoder bonferroni centre colab colour dask diff docstrings dtype favourite frechet freesound
