@@ -17,7 +17,8 @@ NOT_PROSE = r"```.*?```|`[^`]*`|\$\$.*?\$\$|\$[^$]*\$|<code>.*?</code>|<[^>]+>|\
 WORD = r"(?<![\w/.@-])[A-Za-z][a-z]+(?:['’][a-z]+)?(?![\w/]|\.\w)"
 OURS = """
     alt audioldm autoencoder bonferroni centre colab colour dask diff docstrings dtype favourite frechet freesound
-    grey griffin inpainting intraclass ipywidgets jupyterhub jupyterlab labelled labelling latents librosa liu loopback mels
+    grey griffin inpainting intraclass ipywidgets jupyterhub jupyterlab labelled labelling latents librosa liu loopback
+    mels
     nbgrader neighbouring neighbours normalise normalised normalises numpy recognise recognised synthesise synthesised
     synthesises timestep timesteps tokenizer unet utils vae vocoder vocoders
 """  # names and terms of the field, and British spellings, that the dictionary lacks
