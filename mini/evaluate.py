@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from scipy import stats
 
-from utils.features import log_mel
+from utils import Clip, interval, log_mel, noise_floor_db
 
 from .captions import CARD_PROMPT, draw_scene, say
 from .data import LEVELS, SPEEDS, TEST_SEED
@@ -80,8 +80,8 @@ def share(right: np.ndarray) -> dict[str, float]:
     right = np.asarray(right)
     if not len(right):
         return {}
-    interval = stats.binomtest(int(right.sum()), len(right)).proportion_ci(method="wilson")
-    return {"share": float(right.mean()), "low": interval.low, "high": interval.high, "n": len(right)}
+    wilson = stats.binomtest(int(right.sum()), len(right)).proportion_ci(method="wilson")
+    return {"share": float(right.mean()), "low": wilson.low, "high": wilson.high, "n": len(right)}
 
 
 def heard_as_asked(logits: dict[str, np.ndarray], scenes: list[Scene]) -> dict[str, np.ndarray]:
@@ -121,25 +121,15 @@ def frechet(a: np.ndarray, b: np.ndarray) -> float:
     return float(mean @ mean + np.trace(first + second) - 2 * roots.sum())
 
 
-def noise_floor_db(waveform: np.ndarray) -> float:
-    """Level of the quietest tenth of the log-mel-spectrogram above 1 kHz, in dB."""
-    return float(20 / np.log(10) * np.quantile(log_mel(waveform)[:, 23:], 0.1))
-
-
 def real_clips(scenes: list[Scene], seconds: float, seed: int = TEST_SEED) -> list[np.ndarray]:
     """The same scenes, synthesised: what the generator tries to match."""
     return [render(s, seconds, seed * 10_000_019 + 5_000_000 + i) for i, s in enumerate(scenes)]
 
 
-def paired(differences: np.ndarray) -> dict[str, float]:
-    """Mean difference with a 95% bootstrap interval."""
-    found = stats.bootstrap((differences,), np.mean, rng=np.random.default_rng(0)).confidence_interval
-    return {
-        "mean": float(np.mean(differences)),
-        "low": float(found.low),
-        "high": float(found.high),
-        "n": len(differences),
-    }
+def paired(differences: Sequence[float], sounds: Sequence[str]) -> dict[str, float]:
+    """Mean difference with its 95% interval; clips of one sound are alike, so the sounds are the subjects."""
+    found = interval(differences, groups=sounds)
+    return {"mean": found.mean, "low": found.low, "high": found.high, "n": found.n}
 
 
 def evaluate(pipe, judge, per_class: int = 10, brief: bool = False, say: Callable = print) -> dict:
@@ -147,11 +137,13 @@ def evaluate(pipe, judge, per_class: int = 10, brief: bool = False, say: Callabl
     scenes = test_scenes(per_class)
     prompts = prompts_of(scenes)
     real, truth = verdicts(judge, real_clips(scenes, 2.56))
-    result = {"judge": obedience(truth, scenes), "steps": {}, "guidance": {}, "seconds": {}}
+    result = {"sounds": [scene.sound for scene in scenes], "judge": obedience(truth, scenes)}
+    result |= {"steps": {}, "guidance": {}, "seconds": {}}
     hear = partial(_hear, pipe, judge, prompts, scenes, real)
     for steps in (25,) if brief else (2, 5, 10, 25, 50):
         result["steps"][steps] = hear(num_inference_steps=steps, clip_by_clip=steps == 25)
         say(f"{steps} steps: {_line(result['steps'][steps])}")
+    result["floor"] = floor(judge, scenes, real) | {"generated": result["steps"][25]["frechet"]}
     for guidance in () if brief else (1.0, 1.5, 4.0):
         result["guidance"][guidance] = hear(guidance_scale=guidance)
         say(f"guidance {guidance}: {_line(result['guidance'][guidance])}")
@@ -166,6 +158,17 @@ def evaluate(pipe, judge, per_class: int = 10, brief: bool = False, say: Callabl
     say(f"noise floor: {result['noise_floor']}")
     result["speed"] = speed(pipe)
     return result
+
+
+def floor(judge, scenes: list[Scene], real: np.ndarray, pipe=None) -> dict[str, float]:
+    """The Frechet distance of the same scenes, synthesised a second time; with `pipe`, also of its clips at 25 steps.
+
+    A judge that was trained anew is another one, with distances of its own: compare only those of one judge.
+    """
+    found = {"synthesised": frechet(verdicts(judge, real_clips(scenes, 2.56, TEST_SEED + 7))[0], real)}
+    if pipe is not None:
+        found["generated"] = frechet(verdicts(judge, generate_all(pipe, prompts_of(scenes)))[0], real)
+    return found
 
 
 def _hear(pipe, judge, prompts, scenes, real, clip_by_clip=False, **settings) -> dict:
@@ -192,18 +195,18 @@ def card_prompt(pipe, judge, seeds: int = 20) -> dict[str, int]:
 
 
 def noise_floor(pipe, per_class: int = 2) -> dict[str, dict]:
-    """What quality words do to the noise floor (dB), same seeds: against the plain prompt."""
+    """What quality words do to `utils.noise_floor_db`, same seeds: against the plain prompt."""
     names = list(CLASSES) * per_class
     make = partial(generate_all, pipe, num_inference_steps=25, audio_length_in_s=2.56, seed=500)
 
     def floors(prompts, **settings):
-        return np.array([noise_floor_db(w) for w in make(prompts, **settings)])
+        return np.array([noise_floor_db(Clip(w)) for w in make(prompts, **settings)])
 
     plain = floors(names)
     return {
-        "low quality": paired(floors([f"low quality {n}" for n in names]) - plain),
-        "high quality": paired(floors([f"high quality {n}" for n in names]) - plain),
-        "negative low quality": paired(floors(names, negative="low quality") - plain),
+        "low quality": paired(floors([f"low quality {n}" for n in names]) - plain, names),
+        "high quality": paired(floors([f"high quality {n}" for n in names]) - plain, names),
+        "negative low quality": paired(floors(names, negative="low quality") - plain, names),
     }
 
 
@@ -234,7 +237,8 @@ def clap_auc(folder: Path, per_class: int = 10) -> dict[str, float]:
     matching, shuffled = np.diag(cosines), np.roll(cosines, 1, axis=0).diagonal()
     # neighbours in the list are of different scenes, often of different classes: that is the usual shuffle
     auc = stats.mannwhitneyu(matching, shuffled).statistic / (len(matching) * len(shuffled))
-    return {"auc": float(auc), "n": len(scenes), "matching": float(matching.mean()), "shuffled": float(shuffled.mean())}
+    means = {"matching": float(matching.mean()), "shuffled": float(shuffled.mean())}
+    return {"auc": float(auc), "n": len(scenes), "parameters": model.num_parameters(), **means}
 
 
 def picture(pipe, path: Path, num_inference_steps: int = 25) -> None:
@@ -283,11 +287,15 @@ def main() -> None:
     parser.add_argument("--per-class", type=int, default=10, help="clips of each of the 24 classes")
     parser.add_argument("--brief", action="store_true", help="at 25 steps only")
     parser.add_argument(
-        "--only", choices=["picture", "card", "clap", "robustness"], help="a part of it, printed, not kept"
+        "--only",
+        choices=["picture", "card", "clap", "floor", "robustness"],
+        help="a part; card and robustness are only printed",
     )
     asked = parser.parse_args()
     if asked.only == "clap":
-        print(clap_auc(CHECKPOINTS / "mini-clap"))
+        found = clap_auc(CHECKPOINTS / "mini-clap")
+        print(found)
+        (CHECKPOINTS / "mini-clap" / "evaluation.json").write_text(json.dumps(found, indent=1) + "\n")
         return
     judge = None if asked.only == "picture" else Family(state_folder()).judge
     for name in asked.names:
@@ -299,6 +307,10 @@ def main() -> None:
             print(card_prompt(pipe, judge))
         if asked.only == "robustness":
             print(json.dumps(robustness(pipe, judge), indent=1))
+        if asked.only == "floor":
+            scenes, kept = test_scenes(asked.per_class), json.loads((folder / "evaluation.json").read_text())
+            kept["floor"] = floor(judge, scenes, verdicts(judge, real_clips(scenes, 2.56))[0], pipe)
+            (folder / "evaluation.json").write_text(json.dumps(kept, indent=1) + "\n")
         if not asked.only:
             result = evaluate(pipe, judge, asked.per_class, asked.brief)
             if not asked.brief:
