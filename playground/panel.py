@@ -11,12 +11,14 @@ from numbers import Integral, Real
 import ipywidgets as widgets
 
 from utils.checkpoints import CHECKPOINTS
+from utils.files import shorten
 from utils.player import NO_MATHS
 from utils.prompts import MAX_SEED
 from utils.tokenizer import PROBE
 
 from .takes import SCHEDULERS, Take
 
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 ROW = "0 0 auto"
 COLUMN = "1 1 330px"  # controls stand in as many columns of this width as there is room for
 ERROR = "color:var(--jp-error-color1,#c62828);font-weight:600"
@@ -34,6 +36,8 @@ class Panel:
             "audio_length_in_s": widgets.FloatSlider(5.0, min=0.5, max=20.0, step=0.5, readout_format=".1f"),
             "guidance_scale": widgets.FloatSlider(2.5, min=0.0, max=20.0, step=0.5, readout_format=".1f"),
             "seed": widgets.BoundedIntText(0, 0, MAX_SEED),
+            "recording": widgets.Text(continuous_update=False, placeholder="a sound file to begin with, or nothing"),
+            "strength": widgets.FloatSlider(0.7, min=0.05, max=1.0, step=0.05),
             "checkpoint": widgets.Dropdown(options=names, value=names[-1]),
             "scheduler": widgets.Dropdown(options=list(SCHEDULERS)),
         }
@@ -47,13 +51,13 @@ class Panel:
         self.progress = widgets.IntProgress(0, 0, 10, layout={"flex": COLUMN, "width": "auto"})
         self.expected, self.status = widgets.HTML(), widgets.HTML()
         self.stage, self.history = widgets.Output(), widgets.VBox()
-        prompt, negative, *others, seed, checkpoint, scheduler = self.controls.values()
+        prompt, negative, steps, length, guidance, seed, *others = self.controls.values()
         seed_and_dice = wrapping(seed, self.dice, flex=COLUMN, flex_flow="row nowrap")
         self.view = widgets.VBox(
             [
                 prompt,
                 negative,
-                wrapping(*others, seed_and_dice, checkpoint, scheduler),
+                wrapping(steps, length, guidance, seed_and_dice, *others),
                 wrapping(self.go, self.stop, self.expected, self.progress),
                 self.status,
                 self.stage,
@@ -64,9 +68,11 @@ class Panel:
 
     @property
     def settings(self) -> dict:
-        """What the controls say; an empty negative prompt is None."""
+        """What the controls say; an empty negative prompt is None, and without a recording there is no strength."""
         values = {name: control.value for name, control in self.controls.items()}
         settings = {name: round(v, 2) if isinstance(v, float) else v for name, v in values.items()}  # sliders add 1e-15
+        if not settings["recording"].strip():
+            del settings["recording"], settings["strength"]
         return {**settings, "negative_prompt": settings["negative_prompt"].strip() or None}
 
     def set(self, settings: dict) -> None:
@@ -96,6 +102,16 @@ class Panel:
         if value and any("\ud800" <= c <= "\udfff" for c in value):
             raise ValueError(f"{name} has half of a character in it, which is no text: {value!r}.")
         return value or ""
+
+    def mimebundle(self) -> dict:
+        """The panel for a notebook; without a kernel, what its controls say."""
+        said = [(name, shorten(str(value))) for name, value in self.settings.items()]
+        rows = "".join(f"<tr><td>{name}</td><td>{html.escape(value)}</td></tr>" for name, value in said)
+        return {
+            WIDGET_VIEW: {"version_major": 2, "version_minor": 0, "model_id": self.view.model_id},
+            "text/plain": f"Studio: {', '.join(f'{name}={value}' for name, value in said)}",
+            "text/html": f"<p>The widgets need a running kernel: run this cell. They say:</p><table>{rows}</table>",
+        }
 
     def say(self, message: str, is_error: bool = False) -> str:
         """One line below the buttons."""

@@ -5,7 +5,6 @@ Explained in lesson 05 (`notebooks/05_playground.ipynb`).
 
 from __future__ import annotations
 
-import html
 import random
 import threading
 import time
@@ -20,10 +19,9 @@ from utils import checkpoint_name, compare, generate, load_pipeline
 from utils.files import shorten
 
 from .panel import Panel, Row
-from .takes import SCHEDULERS, CostModel, Take
+from .takes import NOT_OF_THE_CALL, SCHEDULERS, CostModel, Take, beginning
 
 MAX_TAKES = 20  # beyond, the oldest take that is not kept leaves the history
-WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
 studios: dict[str, Studio] = {}  # those of this kernel, by name
 
@@ -141,13 +139,7 @@ class Studio:
         self.message = self.panel.say(shorten(message, 400), is_error)
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
-        said = [(name, shorten(str(value))) for name, value in self.settings.items()]
-        rows = "".join(f"<tr><td>{name}</td><td>{html.escape(value)}</td></tr>" for name, value in said)
-        return {
-            WIDGET_VIEW: {"version_major": 2, "version_minor": 0, "model_id": self.view.model_id},
-            "text/plain": f"Studio: {', '.join(f'{name}={value}' for name, value in said)}",
-            "text/html": f"<p>The widgets need a running kernel: run this cell. They say:</p><table>{rows}</table>",
-        }
+        return self.panel.mimebundle()
 
     # ---- jobs, done one after the other in the studio's thread
 
@@ -193,15 +185,18 @@ class Studio:
     def _make(self, settings: dict) -> Take:
         self._load(settings["checkpoint"])
         start = time.perf_counter()
-        call = {key: value for key, value in settings.items() if key not in ("checkpoint", "scheduler")}
+        call = {key: value for key, value in settings.items() if key not in NOT_OF_THE_CALL}
         scheduler = getattr(diffusers, SCHEDULERS[settings["scheduler"]])
         self.pipe.scheduler = scheduler.from_config(self._scheduler_config)
+        begin = beginning(self.pipe, settings)
         self.panel.progress.max = call["num_inference_steps"]
         self.say("Generating …")
 
-        def step(index: int, *_) -> None:
+        def step(index: int, timestep: int, latents) -> None:
             self.panel.progress.value = index + 1
             self._stop_if_cancelled()
+            if begin:
+                begin(index, timestep, latents)
 
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
@@ -227,7 +222,7 @@ class Studio:
         """Put a take on top of the history; the oldest that is not kept leaves a full one."""
         row = Row(take)
         row.show.on_click(lambda button: self.panel.show(take))
-        row.use.on_click(lambda button: self.set(**take.settings))
+        row.use.on_click(lambda button: self.set(**{"recording": None, **take.settings}))
         row.keep.on_click(lambda button: self._keep(take))
         row.compare.observe(lambda change: self._compare(), "value")
         self.rows[take.number] = row

@@ -18,6 +18,8 @@ from utils.files import shorten, write_whole
 from utils.player import NO_MATHS
 from utils.tokenizer import PROBE
 
+from .edits import begin_with
+
 SCHEDULERS = {  # what the panel calls it -> diffusers' class
     "DDIM": "DDIMScheduler",
     "DPM-Solver++": "DPMSolverMultistepScheduler",
@@ -25,6 +27,8 @@ SCHEDULERS = {  # what the panel calls it -> diffusers' class
     "Euler": "EulerDiscreteScheduler",
 }
 TIMING_RUNS = ((1, 0.64), (1, 0.64), (4, 0.64), (1, 2.56))  # steps and seconds; the first one only warms up
+NOT_OF_THE_CALL = ("checkpoint", "scheduler", "recording", "strength")  # settings that `generate` does not take
+OF_AN_EDIT = ("num_inference_steps", "audio_length_in_s", "seed")  # what `begin_with` has to know of a call
 MIME = {".wav": "audio/wav", ".json": "application/json", ".py": "text/x-python"}
 
 
@@ -42,6 +46,8 @@ class Take:
         said = self.settings
         facts = "{num_inference_steps} steps, {audio_length_in_s:g} s, guidance {guidance_scale:g}, seed {seed}"
         parts = [shorten(said["prompt"], 48), facts.format(**said), said["scheduler"], said["checkpoint"]]
+        if "recording" in said:
+            parts.append(f"strength {said['strength']:g} on {Path(said['recording']).name}")
         return " · ".join([str(self.number), *parts])
 
     @property
@@ -53,15 +59,24 @@ class Take:
     @property
     def code(self) -> str:
         """Python that makes this take again, sample for sample."""
-        settings = {key: value for key, value in self.settings.items() if value is not None}
-        checkpoint, scheduler = settings.pop("checkpoint"), SCHEDULERS[settings.pop("scheduler")]
-        prompt = settings.pop("prompt")
+        call = {key: value for key, value in self.settings.items() if value is not None}
+        checkpoint, scheduler = call.pop("checkpoint"), SCHEDULERS[call.pop("scheduler")]
+        prompt, recording, strength = call.pop("prompt"), call.pop("recording", None), call.pop("strength", None)
+        names, begin = "generate, load_pipeline", ""
+        arguments = [f"{key}={value!r}" for key, value in call.items()]
+        if recording:
+            names = "Clip, generate, load_pipeline"
+            same = ", ".join(f"{name}={call[name]!r}" for name in OF_AN_EDIT)
+            begin = f"begin = begin_with(pipe, Clip.load({recording!r}), {strength!r}, {same})\n"
+            arguments.append("callback=begin")
         return (
-            f"from diffusers import {scheduler}\n\nfrom utils import generate, load_pipeline\n\n"
+            f"from diffusers import {scheduler}\n\n"
+            + ("from playground.edits import begin_with\n" if recording else "")
+            + f"from utils import {names}\n\n"
             f"pipe = load_pipeline({checkpoint!r})\n"
-            f"pipe.scheduler = {scheduler}.from_config(pipe.scheduler.config)\n"
+            f"pipe.scheduler = {scheduler}.from_config(pipe.scheduler.config)\n{begin}"
             f"clip = generate(\n    pipe,\n    {prompt!r},\n"
-            + "".join(f"    {key}={value!r},\n" for key, value in settings.items())
+            + "".join(f"    {argument},\n" for argument in arguments)
             + f")\nclip.save({f'outputs/{self.name}.wav'!r})\n"
         )
 
@@ -89,6 +104,14 @@ class Take:
             f'<pre style="white-space:pre-wrap">{html.escape(self.code)}</pre></details></div>'
         )
         return bundle
+
+
+def beginning(pipe, settings: dict) -> Callable | None:
+    """The callback of a take that begins with a recording; None of one that begins with noise."""
+    if "recording" not in settings:
+        return None
+    same = {name: settings[name] for name in OF_AN_EDIT}
+    return begin_with(pipe, Clip.load(settings["recording"]), settings["strength"], **same)
 
 
 @dataclass

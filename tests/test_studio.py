@@ -9,12 +9,15 @@ import sys
 import threading
 from pathlib import Path
 
+import diffusers
 import numpy as np
 import pytest
 
 from playground import studio as module
+from playground.edits import begin_with
 from playground.studio import Cancelled, Studio
 from playground.takes import SCHEDULERS, CostModel
+from utils import Clip, decode_latents, encode_audio, generate, load_pipeline, log_mel_distance
 
 NASTY = "<img src=x onerror=alert(1)> \"a\" 'b' {c} $d$ \\ \n 😀 שלום"
 SHORT = {"num_inference_steps": 2, "audio_length_in_s": 0.5}
@@ -47,7 +50,7 @@ def test_the_panel_has_the_calls_own_names(studio):
 
     from diffusers import AudioLDMPipeline
 
-    names = set(studio.controls) - {"seed", "checkpoint", "scheduler"}
+    names = set(studio.controls) - {"seed", "checkpoint", "scheduler", "recording", "strength"}
     assert names <= set(signature(AudioLDMPipeline.__call__).parameters)
     assert all(control.description == name for name, control in studio.controls.items())
 
@@ -71,6 +74,43 @@ def test_the_code_of_a_take_makes_it_again(studio, scheduler):
     exec(take.code, space)
     assert np.array_equal(space["clip"].waveform, take.clip.waveform)
     assert Path(f"outputs/{take.name}.wav").is_file()
+
+
+@pytest.fixture
+def recording(tmp_path):
+    rng = np.random.default_rng(0)
+    beats = np.repeat([1.0, 0.0, 1.0, 0.0, 0.5, 0.0, 1.0, 0.2], 4000)
+    return Clip(beats * rng.standard_normal(32_000) * 0.2).save(tmp_path / "a beat.wav")
+
+
+def test_a_take_may_begin_with_a_recording(studio, recording):
+    studio.set(recording=str(recording), num_inference_steps=4)
+    takes = [studio.generate(strength=strength) for strength in (0.25, 1.0)]
+    assert takes[0].title.endswith("strength 0.25 on a beat.wav")
+    space = {}
+    exec(takes[0].code, space)
+    assert np.array_equal(space["clip"].waveform, takes[0].clip.waveform)
+    without = studio.generate(recording=None)
+    assert np.array_equal(without.clip.waveform, takes[1].clip.waveform) and "strength" not in without.settings
+    for take in (takes[0], without):
+        studio.rows[take.number].use.click()
+        assert studio.settings == take.settings
+
+
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
+def test_the_strength_decides_how_near_a_take_is_to_its_recording(recording, scheduler):
+    pipe, clip = load_pipeline("mini-s-v2"), Clip.load(recording)
+    pipe.scheduler = getattr(diffusers, SCHEDULERS[scheduler]).from_config(pipe.scheduler.config)
+    settings = {"num_inference_steps": 10, "audio_length_in_s": 1.28, "seed": 3}
+    held = decode_latents(pipe, encode_audio(pipe, Clip(clip.waveform[:20_480])))
+    begins = [begin_with(pipe, clip, strength, **settings) for strength in (0.1, 0.5, 1.0)]
+    near, middle, far = (log_mel_distance(generate(pipe, "a bell", **settings, callback=b), held) for b in begins)
+    assert near < middle < far and near < 0.5 * far
+
+
+def test_a_recording_that_is_not_there_is_said(studio):
+    studio.set(recording="nowhere.wav")
+    assert "nowhere.wav" in press(studio) and not studio.takes
 
 
 def test_schedulers_do_not_leave_traces_in_each_other(studio):
@@ -184,6 +224,13 @@ def test_memory_and_other_trouble_without_a_message(studio, monkeypatch):
         ({"audio_length_in_s": 99}, ValueError, "audio_length_in_s must be from 0.5 to 20 here, not 99"),
         ({"scheduler": "PNDM"}, ValueError, "must be one of DDIM, DPM-Solver"),
         ({"seed": -1}, ValueError, "not -1"),
+        ({"seed": "3"}, TypeError, "seed must be a whole number, not '3'"),
+        ({"seed": 1.5}, TypeError, "seed must be a whole number, not 1.5"),
+        ({"guidance_scale": None}, TypeError, "guidance_scale must be a number, not None"),
+        ({"audio_length_in_s": float("nan")}, ValueError, "not nan"),
+        ({"prompt": 3}, TypeError, "prompt must be text, not 3"),
+        ({"prompt": "a \ud83d dog"}, ValueError, "prompt has half of a character"),
+        ({"prompt": "wind", "seed": -1}, ValueError, "not -1"),  # then nothing is moved
     ],
 )
 def test_set_refuses_what_the_panel_cannot_show(studio, settings, error, message):

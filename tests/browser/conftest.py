@@ -45,7 +45,7 @@ OWN_CELLS = [  # behind the lesson's, for what need not wait for the whole lesso
     f"Clip(np.sin(np.arange(80_000) / 5) / 4, settings={{'prompt': {NASTY!r}}})",
     "from playground import ABX\n\n"
     "tones = [Clip(np.sin(np.arange(16_000) / n) / 4) for n in (5, 6, 7, 8)]\n"
-    "ABX(tones[:2], tones[2:], 'low or high', listener='you')",
+    "ABX(tones[:2], tones[2:], 'low or high', listener='ada')",
 ]
 
 
