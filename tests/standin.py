@@ -320,14 +320,14 @@ def original_heads(channels, real=utils.loading.original_heads):
     return [count // 2 for count in channels] if tuple(channels) in {set(UNET.values())} else real(channels)
 utils.loading.original_heads = original_heads
 import transformers
-_reached_the_tokenizer = set()
+_reached = set()
 def _noted(self, text=None, *arguments, real=transformers.PreTrainedTokenizerBase.__call__, **options):
-    _reached_the_tokenizer.update([text] if isinstance(text, str) else text)
+    _reached.update([text] if isinstance(text, str) else text)
     return real(self, text, *arguments, **options)
 transformers.PreTrainedTokenizerBase.__call__ = _noted
 """
 REGIME = {"num_inference_steps": 8, "audio_length_in_s": 5.12}
-SPENT = "import json, time\n\nprint(json.dumps([time.process_time(), sorted(globals().get('_reached_the_tokenizer', []))]))"
+SPENT = "import json, time\n\nprint(json.dumps([time.process_time(), sorted(globals().get('_reached', []))]))"
 
 
 def environment(hub: Hub, home: Path, checkpoint: str = CHECKPOINT) -> dict[str, str]:
