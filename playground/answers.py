@@ -19,7 +19,8 @@ from .collected import as_text, plain
 COLUMNS = ["test", "kind", "listener", "trial", "label", "truth", "answer"]
 ID = "id"  # column: drawn at random for each file, so that two listeners of one name stay two
 HEADER = [*COLUMNS, ID]
-PLACEHOLDERS = {"you", "yourname", "yourpseudonym", "name", "me", "myself", "listener", "student", "anonymous", "none"}
+PLACEHOLDERS = {"you", "yourname", "yourpseudonym", "name", "pseudonym", "me", "myself", "listener", "student"}
+PLACEHOLDERS |= {"anonymous", "anon", "none", "nobody", "user", "guest", "test"}
 
 
 def listener_name(name: object) -> str:

@@ -88,9 +88,9 @@ class ListeningTest:
         """The trial to be answered; raises ValueError where there is none, or nobody who listens."""
         if self.listener is None:
             raise ValueError("Say first who listens, by a name or a pseudonym: `test.begin(...)`.")
-        if not self.remaining:
-            raise ValueError(f"All {len(self.trials)} trials are answered: see `summary(test.results)`.")
-        return self.trials[self.number - 1]
+        if self.remaining:
+            return self.trials[self.number - 1]
+        raise ValueError(f"All {len(self.trials)} trials are answered: see `summary(test.results)`.")
 
     @property
     def sounds(self) -> dict[str, Clip]:
@@ -146,8 +146,7 @@ class ABX(ListeningTest):
         a, b: as many clips each, or two parts of a sweep's table; pair i, such as one prompt and seed at 5 and at 25
             steps, makes `repeats` trials, each with A and B in random places and X drawn by a coin.
         label: what is compared, "5 or 25 steps"; hidden until the end.
-        listener: who listens, a name or a pseudonym; without it the panel asks. "you" is refused.
-        path: the CSV file. seed: of the order, 0 up.
+        listener: a name or a pseudonym; without it the panel asks. path: the CSV file. seed: of the order, 0 up.
 
     Source: Munson and Gardner 1950, "Standardizing auditory tests". Explained in lesson 05.
     """

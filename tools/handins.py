@@ -133,7 +133,8 @@ def _named(found: list[HandIn], place: Path, lessons: Iterable[str]) -> list[Han
     nameless = [one.lesson for one, (names, _) in zip(found, people, strict=True) if one.lesson and not names]
     for one, (names, number) in zip(found, people, strict=True):
         student, note = " / ".join(names[shared:] or names), one.note
-        if not names and nameless.count(one.lesson) > 1:  # several, and none says whose it is
+        around = "".join(_lesson(one.path.name, lessons)[1])
+        if not names and (nameless.count(one.lesson) > 1 or re.search(r"[^\W\d_]", around)):  # whose it is, none says
             student = " / ".join([*one.path.parts[:-1], ENDINGS.sub("", one.path.name)])
             note = note or "the name of the file does not say whose it is"
         named.append(replace(one, student=plain(student) or place.resolve().name, note=note, number=number))

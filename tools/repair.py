@@ -17,6 +17,7 @@ from playground.collected import as_text
 from . import lessons
 
 HEADING = re.compile(r"^#+ *Exercise (\d+)\b", re.M)
+LONG = 10_000  # characters, more than any check has
 ALIKE = 0.8  # from which share of equal text on a cell is taken for a check that was edited
 
 
@@ -108,6 +109,11 @@ def repaired(notebook: NotebookNode, released: NotebookNode) -> NotebookNode:
             answers = [
                 i for i in free if i not in dropped and cells[i].source.strip() not in known - {stub.source.strip()}
             ]
+        if not answers and number not in regions:  # the heading is gone, too: the last new code before the check
+            ends = {found: i for i, found in enumerate(marks) if found in checks}
+            before = range(ends.get(f"check-{int(number) - 1}", -1) + 1, ends.get(f"check-{number}", 0))
+            new = [i for i in before if cells[i].cell_type == "code" and cells[i].source.strip() not in known]
+            answers = new[-1:]
         filled = [i for i in answers if cells[i].source.strip() not in (stub.source.strip(), "")]
         kept = filled or answers[:1]
         places = kept[-1:] or [i for i, found in enumerate(marks) if found == f"check-{number}"][:1] or [len(cells)]
@@ -134,7 +140,7 @@ def _regions(cells: list[NotebookNode]) -> list[str]:
 
 def _check_like(cell: NotebookNode, checks: dict[str, NotebookNode]) -> str:
     """The check that a cell without a mark was, before it was edited; "" where it was none."""
-    if cell.cell_type != "code" or "check()" not in cell.source:
+    if cell.cell_type != "code" or "check()" not in cell.source or len(cell.source) > LONG:
         return ""
     alike = {name: SequenceMatcher(None, cell.source, check.source).ratio() for name, check in checks.items()}
     best = max(alike, key=alike.get)
