@@ -33,16 +33,8 @@ from .handins import HandIn, hand_ins, identifier
 from .repair import is_untouched
 
 NAME = "audioldm-notebooks"
-STUDENTS_NEED = (
-    "utils",
-    "playground",
-    "mini",
-    "requirements.txt",
-    "constraints",
-    "README.md",
-    "LICENSE",
-    "CITATION.cff",
-)
+STUDENTS_NEED = ("utils", "playground", "mini", "notebooks/sounds", "requirements.txt", "constraints")
+STUDENTS_NEED += ("README.md", "LICENSE", "CITATION.cff")
 EXERCISE = re.compile(r"^### Exercise (\d): (.+) \((easy|medium|hard), (\d+) minutes\)$", re.M)
 POINTS = {"easy": 1, "medium": 2, "hard": 3}
 MEMORY = 6 * 2**30  # bytes that grading one submission may take
