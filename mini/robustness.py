@@ -1,6 +1,6 @@
 """What a member of the family makes of prompts that its training never held: other words, orders, capitals, nonsense.
 
-Every clip is made with 25 steps and guidance 2.5, lasts 2.56 s, and is heard by the judge alone (see evaluate.py).
+Every clip is made with 25 steps and guidance 2.5, lasts 2.56 s, and is heard by the judge alone (see obedience.py).
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import numpy as np
 
 from .captions import draw_scene, say
 from .data import LEVELS, SPEEDS, TEST_SEED
-from .evaluate import generate_all, obedience, real_clips, share
 from .judge import verdicts
+from .obedience import generate_all, obedience, real_clips, share
 from .sounds import BACKGROUNDS, CLASSES, PITCHED, TIMED, Scene
 
 # Sentences that the grammar of captions.py cannot say, each with a word that it does not know (a test checks both).

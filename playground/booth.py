@@ -9,7 +9,7 @@ import html
 import time
 import warnings
 from base64 import b64encode
-from typing import TYPE_CHECKING
+from typing import Any
 
 import ipywidgets as widgets
 
@@ -18,15 +18,12 @@ from utils.player import NO_MATHS
 
 from .results import summary
 
-if TYPE_CHECKING:
-    from .listening import ListeningTest
-
 DOUBLE_CLICK = 0.4  # seconds after an answer in which buttons do nothing
 TURN_DOWN = "This one is loud: turn the volume down before you play it."
 ONE_AT_A_TIME = "for (const a of document.querySelectorAll('audio')) if (a !== this) a.pause()"
 
 
-def listening_page(test: ListeningTest) -> str:
+def listening_page(test: Any) -> str:
     """What is above the buttons: the question and the players; at the end, what came out."""
     if test.listener is None:
         return "<p>Who listens? A pseudonym will do: it tells the answers of a class apart.</p>"
@@ -42,7 +39,7 @@ def listening_page(test: ListeningTest) -> str:
     return f'<div class="{NO_MATHS}"><p><bdi>{question}</bdi></p>{warning}{players}</div>'
 
 
-def listening_panel(test: ListeningTest) -> widgets.Widget:
+def listening_panel(test: Any) -> widgets.Widget:
     """A listening test: the question, the players and the buttons; before them who listens, where that is not said."""
     page, narrow = widgets.HTML(), widgets.Layout(width="64px")
     buttons = widgets.HBox([widgets.Button(description=choice, layout=narrow) for choice in test.choices])

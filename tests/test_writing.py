@@ -16,11 +16,11 @@ PROSE = markdown()
 NOT_PROSE = r"```.*?```|`[^`]*`|\$\$.*?\$\$|\$[^$]*\$|<code>.*?</code>|<[^>]+>|\]\([^)]*\)|https?://\S+"
 WORD = r"(?<![\w/.@-])[A-Za-z][a-z]+(?:['’][a-z]+)?(?![\w/]|\.\w)"
 OURS = """
-    alt audioldm autoencoder bonferroni centre colab colour dask diff docstrings dtype favourite frechet freesound
-    grey griffin inpainting intraclass ipywidgets jupyterhub jupyterlab labelled labelling latents librosa liu loopback
-    mels
-    nbgrader neighbouring neighbours normalise normalised normalises numpy recognise recognised synthesise synthesised
-    synthesises timestep timesteps tokenizer unet utils vae vocoder vocoders
+    adas alt audioldm autoencoder bonferroni brien brightspace centre chong colab colour colours dask denoising diff
+    docstrings dtype favourite favours frechet freesound grey griffin inpainting intraclass ipywidgets jupyter
+    jupyterhub jupyterlab kaggle labelled labelling latents librosa liu loopback mels moodle multistep nbgrader
+    neighbour neighbouring neighbours normalise normalised normalises numpy recognise recognised slerp synthesise
+    synthesised synthesiser synthesises timestep timesteps tokenizer unet utils vae vocoder vocoders
 """  # names and terms of the field, and British spellings, that the dictionary lacks
 
 

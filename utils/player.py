@@ -13,15 +13,12 @@ from collections.abc import Sequence
 from functools import lru_cache
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
 from .features import HOP_LENGTH, log_mel, mel_height
 from .files import shorten
-
-if TYPE_CHECKING:
-    from .clip import Clip
 
 DB_RANGE = (-80.0, 10.0)  # of the mel magnitude, the same for every clip, so that colours can be compared
 COLOURS = 64
@@ -32,12 +29,12 @@ MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)  # Hz
 NO_MATHS = "mathjax_ignore tex2jax_ignore"  # classes within which dollars are text
 
 
-def shown(clips: Sequence[Clip], labels: Sequence[str] | None = None, columns: int | None = None) -> dict[str, str]:
+def shown(clips: Sequence[Any], labels: Sequence[str] | None = None, columns: int | None = None) -> dict[str, str]:
     """What a notebook stores of clips: the player, and their spectrograms for where there are no players."""
     return {"text/html": player(clips, labels, columns), "image/png": _base64(still(clips, labels))}
 
 
-def player(clips: Sequence[Clip], labels: Sequence[str] | None = None, columns: int | None = None) -> str:
+def player(clips: Sequence[Any], labels: Sequence[str] | None = None, columns: int | None = None) -> str:
     """HTML that shows and plays the clips, on one time axis, frequency axis and dB range; see `compare`."""
     axis = max(clip.duration for clip in clips)
     figures = [_figure(clip, label, axis) for clip, label in zip(clips, labels or [""] * len(clips), strict=True)]
@@ -52,7 +49,7 @@ def _beside(name: str) -> str:
     return Path(__file__).with_name(name).read_text(encoding="utf-8")
 
 
-def _figure(clip: Clip, label: str, axis: float) -> str:
+def _figure(clip: Any, label: str, axis: float) -> str:
     label, prompt = shorten(label), shorten(clip.title, 160)
     name = escape(", ".join(filter(None, [label, prompt])) or "sound")
     title = f"<strong><bdi>{escape(label)}</bdi></strong> " * bool(label) + f"<bdi>{escape(prompt)}</bdi>"
@@ -76,7 +73,7 @@ def _axes(seconds: float) -> str:
     return f'<span aria-hidden="true">{" ".join(words)}</span>'
 
 
-def spectrogram_png(clip: Clip) -> bytes:
+def spectrogram_png(clip: Any) -> bytes:
     """The log-mel-spectrogram as a PNG of one pixel a frame and band, on the fixed `DB_RANGE`, low bands below."""
     from matplotlib import colormaps
     from PIL import Image
@@ -95,7 +92,7 @@ def spectrogram_png(clip: Clip) -> bytes:
     return png.getvalue()
 
 
-def still(clips: Sequence[Clip], labels: Sequence[str] | None = None) -> bytes:
+def still(clips: Sequence[Any], labels: Sequence[str] | None = None) -> bytes:
     """The spectrograms as one small PNG, for paper and Word, where no player plays."""
     from matplotlib import colormaps, font_manager
     from PIL import Image, ImageDraw, ImageFont
@@ -120,7 +117,7 @@ def still(clips: Sequence[Clip], labels: Sequence[str] | None = None) -> bytes:
     return png.getvalue()
 
 
-def mp3(clip: Clip) -> bytes:
+def mp3(clip: Any) -> bytes:
     """The sound as MP3, about 6 kB a second, as loud as it was generated: clipped at -1...1, never normalised."""
     import soundfile
 
