@@ -209,6 +209,8 @@ class Studio:
         seconds = time.perf_counter() - start
         self._costs[self._loaded].add(seconds, **settings)
         notes = [str(warning.message) for warning in caught if warning.category is UserWarning]
+        if clip.peak > 1:
+            notes.append(f"It is loud, peak {clip.peak:.1f}: turn the volume down before you play it.")
         self.say(" ".join([f"Take {take.number}: {clip.duration:g} s of sound in {seconds:.1f} s.", *notes]))
         return take
 

@@ -208,6 +208,13 @@ def test_it_recovers_from_a_checkpoint_that_cannot_be_had(studio, monkeypatch):
     assert press(studio).startswith("Take 1")
 
 
+def test_a_loud_take_says_so(studio, monkeypatch):
+    monkeypatch.setattr(module, "generate", lambda *_, **__: Clip(np.ones(8000) * 2.93))
+    assert "It is loud, peak 2.9: turn the volume down" in press(studio)
+    monkeypatch.setattr(module, "generate", lambda *_, **__: Clip(np.ones(8000) * 0.9))
+    assert "loud" not in press(studio)
+
+
 def test_memory_and_other_trouble_without_a_message(studio, monkeypatch):
     def fail(*args, **settings):
         raise MemoryError
