@@ -158,7 +158,9 @@ WRONG: dict[tuple[str, int], dict[str, str]] = {
     },
     ("07", 3): {
         "mixed = torch.from_numpy(clap_embed([barks], CLAP))": "the barks alone",
+        "sound, word = torch.from_numpy(clap_embed([barks], CLAP)), encode_prompt(pipe, 'rain').float()\n"
         "mixed = slerp(sound, word, 0.25)": "with the barks",
+        "sound, word = torch.from_numpy(clap_embed([barks], CLAP)), encode_prompt(pipe, 'rain').float()\n"
         "mixed = (sound + word) / 2": "its length is",
     },
     ("07", 4): {
