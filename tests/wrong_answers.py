@@ -177,8 +177,8 @@ WRONG: dict[tuple[str, int], dict[str, str]] = {
     },
     ("08", 2): {
         "enough = 2": "is not the smallest",
-        "found = {0: 0.1, 1: 0.9}": "the strengths asked for are",
         "found[0.5] = found[0.5] + 0.2": "the likeness of the four is",
+        "found = {0: 0.1, 1: 0.9}": "the strengths asked for are",
     },
     ("08", 3): {
         "def floor(n):\n    return frechet(recorded[:n], recorded[n : 2 * n])": "for n = 16 it is",
@@ -193,7 +193,11 @@ WRONG: dict[tuple[str, int], dict[str, str]] = {
         "    return F.mse_loss(a, a.detach())": "does not notice the sheet",
         "def memory_loss(noisy, t, told):\n"
         "    return pipe.unet(noisy, t, None, class_labels=told).sample.square().mean()": "the answers are equal",
-        "right = memory_loss\ndef memory_loss(noisy, t, told):\n"
-        "    with torch.no_grad():\n        return right(noisy, t, told)": "must not be in no_grad",
+        "def memory_loss(noisy, t, told):\n"
+        "    with torch.no_grad():\n"
+        "        pipe.unet.disable_adapters()\n"
+        "        before = pipe.unet(noisy, t, None, class_labels=told).sample\n"
+        "        pipe.unet.enable_adapters()\n"
+        "        return F.mse_loss(pipe.unet(noisy, t, None, class_labels=told).sample, before)": "be in no_grad",
     },
 }
