@@ -151,7 +151,6 @@ WRONG: dict[tuple[str, int], dict[str, str]] = {
         "def left(strength):\n    return 1 - strength": "at strength 0.3 you say 0.700",
     },
     ("07", 2): {
-        "half = torch.ones(1, 1, frames, 1, dtype=torch.bool)": "still keeps everything",
         "half = ~half": "a part of the first half is not kept",
         "half = half | (torch.arange(frames) < frames * 3 // 4)[None, None, :, None]": "of the second half is kept",
         "goes_on = beat": "made with another mask",
