@@ -89,7 +89,7 @@ WRONG: dict[tuple[str, int], dict[str, str]] = {
         "honest = interval(wide[names[0]], wide[names[1]], groups=subjects)": "not the gains of",
         "honest = interval(wide[names[1]], groups=subjects)": "not the gains of",
         "honest = 0.17": "cannot use your answer",
-        "careless = honest = interval(wide[names[1]], wide[names[0]], groups=subjects)": "`careless` is over 12 subjects",
+        "careless = honest = interval(wide[names[1]], groups=subjects)": "`careless` is over 12 subjects",
     },
     ("04", 4): {
         "gain = interval(by_seed[names[1]][:4], by_seed[names[0]][:4])": "over 4 pairs",
