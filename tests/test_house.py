@@ -43,7 +43,11 @@ COMMANDS = [
 LESSONS = {path.stem[:2]: path for path in lessons.lessons()}
 OWN = {"utils", "playground", "mini", "tools", "tests"}
 UTILS_LINES = 2030  # of code, without docstrings, comments and blank lines: may be lowered, not raised
-UNTAUGHT: dict[str, str] = {}  # public names of utils that no lesson uses, and why they are public
+UNTAUGHT = {  # public names of utils that no lesson's code uses, and why they are public
+    "Interval": "what interval returns",
+    "clipped_share": "a measure of a sweep, by its name",
+    "tempo_bpm": "the same; lesson 01 says why it is not used there",
+}
 
 
 def command(*arguments: str, cwd: Path = ROOT) -> str:
@@ -274,7 +278,7 @@ def test_the_clone_is_small():
     """Every object counts once, and what is in no commit not at all: `.git` itself may hold both, and one twice."""
     files = sum(path.stat().st_size for path in tracked())
     history = int(command("git", "rev-list", "--objects", "--disk-usage", "HEAD"))
-    assert files < 60e6 and history < 80e6, (files, history)
+    assert files < 66e6 and history < 80e6, (files, history)
 
 
 # ---- utils: small, quick to import, taught ------------------------------------------------------------

@@ -53,7 +53,7 @@ def load_pipeline(
     offload: keep only the part that is at work on the GPU (slower, a fraction of the memory; nothing to do on a CPU).
     vae_slicing: decode a batch clip by clip (less memory).
     original_attention_heads: give the UNet the heads of the original AudioLDM, 32 or 64 channels each, where the Hub's
-      files ask for 8 heads at every level. What is proven and what is not: lesson 04.
+      files ask for 8 heads at every level. What is proven and what is not: lesson 06.
 
     Raises ValueError for a bad argument, and LoadingError, in one sentence, where the checkpoint cannot be had.
     Explained in lesson 01.
@@ -106,7 +106,7 @@ def original_heads(channels: tuple[int, ...]) -> list[int]:
     """Attention heads per level of the original AudioLDM's UNet with these `block_out_channels`.
 
     Its heads are 32 channels wide, in the largest (dim 256) 64. Source: the original's configuration files.
-    Raises ValueError for other UNets. Explained in lesson 04.
+    Raises ValueError for other UNets. Explained in lesson 06.
     """
     width = {128: 32, 192: 32, 256: 64}.get(channels[0])
     if width is None:
