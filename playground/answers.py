@@ -35,7 +35,8 @@ def is_placeholder(name: str) -> bool:
     """Whether a class may have this name many times, or nothing of it can be seen."""
     folded = unicodedata.normalize("NFKC", name).casefold()
     letters = "".join(c for c in folded if c.isalnum())
-    return letters in PLACEHOLDERS or not any(unicodedata.category(c)[0] in "LNS" for c in folded)
+    seen = [c for c in folded if unicodedata.category(c)[0] in "LNS" and c not in "\u115f\u1160\u2800"]  # not blank
+    return letters in PLACEHOLDERS or not seen
 
 
 def parse(data: bytes, name: str) -> pd.DataFrame:

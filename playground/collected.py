@@ -15,7 +15,7 @@ LARGEST = 300 * 2**20  # bytes that one file may have, unpacked
 DEEPEST = 4  # zips within zips
 SYSTEMS = {"__macosx", "desktop.ini", "thumbs.db", "ehthumbs.db", "icon\r", "$recycle.bin", "@eadir", "__pycache__"}
 SYSTEMS |= {".ds_store", ".ipynb_checkpoints", ".git", ".venv", ".trash", ".trashes", ".spotlight-v100", ".fseventsd"}
-BESIDE = re.compile(r"~\$|\._|\.~lock|\.nfs|.*\.(part|tmp|crdownload|download|lock)$", re.IGNORECASE)
+BESIDE = re.compile(r"~\$|\._|\.~lock|\.nfs")
 APPLE_DOUBLE = b"\x00\x05\x16\x07"  # how the file begins that a Mac lays beside another one, as `._` and its name
 
 
@@ -48,7 +48,9 @@ def collected(place: str | Path) -> Iterator[Found]:
         inside = PurePosixPath(*path.relative_to(place).parts) if place.is_dir() else PurePosixPath(path.name)
         try:
             changed, size = path.stat().st_mtime, path.stat().st_size
-            if size > LARGEST:
+            if SYSTEMS & {part.lower() for part in inside.parts}:
+                yield Found(inside, changed=changed)  # which need not be read
+            elif size > LARGEST:
                 yield Found(inside, changed=changed, trouble=f"it is larger than {LARGEST / 2**20:.0f} MB")
             else:
                 yield from _opened(inside, path.read_bytes(), changed)

@@ -67,10 +67,14 @@ def hand_ins(place: Path, released: dict[str, NotebookNode]) -> tuple[list[HandI
 
     `released` is what the students were given, by lesson. A row without a lesson says in its note what was left out.
     """
-    files = list(collected(place))
-    found = [_read(file, released) for file in files if not file.is_of_a_system]
+    found, systems = [], []
+    for file in collected(place):  # one at a time: whole projects hold more than memory does
+        if file.is_of_a_system:
+            systems.append(str(file.path))
+        else:
+            found.append(_read(file, released))
     found = _named(found, place, released)
-    return _newest(found) + _left_out(found), [str(file.path) for file in files if file.is_of_a_system]
+    return _newest(found) + _left_out(found), systems
 
 
 def _read(file: Found, released: dict[str, NotebookNode]) -> HandIn:
