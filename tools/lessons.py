@@ -311,9 +311,7 @@ def inject() -> None:
 def _texts(output: NotebookNode) -> str:
     """Everything readable in an output; what nbval leaves out, and pictures and sounds in base64, left out."""
     parts = [output.get("text", ""), output.get("evalue", "")]
-    parts += [
-        str(value) for kind, value in output.get("data", {}).items() if kind not in (WIDGET, "image/png", "image/jpeg")
-    ]
+    parts += [str(value) for kind, value in sorted(output.get("data", {}).items()) if kind not in NOT_COMPARED]
     return re.sub(r"base64,[A-Za-z0-9+/=]+", "", "\n".join(parts))
 
 
