@@ -40,6 +40,7 @@ POINTS = {"easy": 1, "medium": 2, "hard": 3}
 MEMORY = 6 * 2**30  # bytes that grading one submission may take
 FILE = 2**30  # bytes that it may write into one file
 SECONDS = 600  # that grading one submission may take
+CELL_SECONDS = 120  # that one of its cells may take
 MEANT = {  # an error that a student gets to read -> what it means
     "DeadKernelError": "a cell ended Python itself, or took all memory",
     "TimeoutError": "running all of it took too long",
@@ -87,7 +88,7 @@ def bare(check: str) -> str:
     return textwrap.dedent("\n".join(check.splitlines()[block.body[0].lineno - 1 :]))
 
 
-def build(folder: Path, timeout: int = lessons.CELL_TIMEOUT) -> Path:
+def build(folder: Path, timeout: int = CELL_SECONDS) -> Path:
     """Make the course in `folder`: source/ (teacher's), release/ (students'), and the students' zip; return the zip."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "nbgrader_config.py").write_text(f"{CONFIG}{timeout}\n", encoding="utf-8")
