@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+ALL_KEPT = "surgeon = torch.ones(1, 1, frames, bands, dtype=torch.bool)\n"
 WRONG: dict[tuple[str, int], dict[str, str]] = {
     ("01", 1): {
         'mine = generate(pipe, "a cat meowing", audio_length_in_s=2.56, seed=7)': "no dog in 'a cat meowing'",
@@ -152,8 +153,8 @@ WRONG: dict[tuple[str, int], dict[str, str]] = {
     },
     ("07", 2): {
         "half = ~half": "a part of the first half is not kept",
-        "half = half | (torch.arange(frames) < frames * 3 // 4)[None, None, :, None]": "of the second half is kept",
-        "goes_on = beat": "made with another mask",
+        "half = (torch.arange(frames) < frames * 3 // 4)[None, None, :, None]": "of the second half is kept",
+        "half = (torch.arange(frames) < frames // 2)[None, None, :, None]\ngoes_on = beat": "made with another mask",
     },
     ("07", 3): {
         "mixed = torch.from_numpy(clap_embed([barks], CLAP))": "the barks alone",
@@ -163,10 +164,10 @@ WRONG: dict[tuple[str, int], dict[str, str]] = {
         "mixed = (sound + word) / 2": "its length is",
     },
     ("07", 4): {
-        "surgeon[:, :, :, bands // 2 :] = False": "first half must stay",
-        "surgeon[:, :, frames // 2 :] = False": "lower bands must stay",
-        "surgeon[:, :, -1:] = True": "still kept",
-        "changed = 0.5": "not 0.50 of the cells",
+        f"{ALL_KEPT}surgeon[:, :, :, bands // 2 :] = False": "first half must stay",
+        f"{ALL_KEPT}surgeon[:, :, frames // 2 :] = False": "lower bands must stay",
+        f"{ALL_KEPT}surgeon[:, :, frames // 2 : -1, bands // 2 :] = False": "still kept",
+        f"{ALL_KEPT}surgeon[:, :, frames // 2 :, bands // 2 :] = False\nchanged = 0.5": "not 0.50 of the cells",
     },
     ("08", 1): {
         "def sheet_size(inputs, outputs, rank, kernel=1):\n    return inputs * outputs": "rank 8 are 1,280 numbers",
