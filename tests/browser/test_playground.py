@@ -186,6 +186,14 @@ def test_a_prompt_is_text_in_a_clips_own_player(page):
 
 def test_history_compare_keep_and_download(page, lab):
     rows = page.get_by_role("button", name="compare", exact=True)
+    page.wait_for_function(  # JupyterLab may have taken the panel out of the page while another cell was in view
+        """([stage, third]) => {
+            document.querySelector(stage)?.scrollIntoView();
+            return [...document.querySelectorAll('button')].filter(b => b.innerText === 'compare').length > third;
+        }""",
+        arg=[STAGE, 2],
+        polling=200,
+    )
     rows.nth(0).click()
     rows.nth(2).click()
     page.wait_for_function(f"document.querySelectorAll('{STAGE} audio').length == 2")
