@@ -74,7 +74,7 @@ def fetch_project():
 
 
 project = find_project() or fetch_project()
-if "utils" in sys.modules and not str(sys.modules["utils"].__file__).startswith(str(project)):
+if "utils" in sys.modules and not str(sys.modules["utils"].__file__).startswith(f"{project}{os.sep}"):
     raise RuntimeError("Another module named `utils` is loaded already: restart the kernel and run this cell first.")
 os.chdir(project)
 sys.path.insert(0, str(project))
