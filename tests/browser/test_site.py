@@ -357,7 +357,6 @@ def test_axe_finds_nothing(chromium, served, scheme):
 def test_nothing_is_wider_than_a_phone(chromium, served, site):
     page = visit(chromium, served)
     page.set_viewport_size({"width": 320, "height": 700})
-    page.reload()
     page.wait_for_selector("#ideas button")
     page.click("#settings summary")
     make(page, prompt="a dog barking in the rain", steps=4, seconds=1.28)
