@@ -45,8 +45,8 @@ nbval: $(VENV)/test-ready ## run every lesson and compare all its text with what
 	@$(BIN)/python -m tools.lessons check
 
 unit: $(VENV)/test-ready ## the unit tests
-	@echo "Running the unit tests ..."
-	@$(BIN)/python -m pytest --numprocesses=2 --dist=loadgroup --durations=10 -q tests
+	@echo "Running the unit tests, three at a time: many of them wait ..."
+	@$(BIN)/python -m pytest --numprocesses=3 --dist=loadgroup --durations=10 -q tests
 
 bench: $(VENV)/lessons-ready ## the speed table, beside the model card's own snippet
 	@$(BIN)/python -m tools.bench

@@ -61,10 +61,12 @@ with check():
     print("Right.")
 """
 RIGHT = {"exercise-1": "length = 7.04", "exercise-2": "def double(x):\n    return x + x"}
-DEAF = """while True:
+ENDLESS = "import time\nwhile True:\n    time.sleep(1)"
+DEAF = """import time
+while True:
     try:
         while True:
-            pass
+            time.sleep(1)
     except BaseException:
         pass
 """
@@ -72,14 +74,16 @@ HANDED_IN = {  # student -> (what stands in which cell, points of 3, what the no
     "good": (RIGHT, 3, ""),
     "untouched": ({}, 0, ""),
     "wrong": ({**RIGHT, "exercise-1": "length = 6.72"}, 2, ""),
-    "crashing": ({"exercise-1": "length = 1 / 0", "exercise-2": ""}, 0, ""),
-    "endless": ({**RIGHT, "exercise-1": "while True:\n    pass"}, 2, ""),
+    "endless": ({**RIGHT, "exercise-1": ENDLESS}, 2, ""),
     "deaf": ({**RIGHT, "exercise-1": DEAF}, 0, "not graded: "),
-    "deleting-checks": ({"check-1": None, "check-2": None}, 0, ""),
-    "deleting-answers": ({"exercise-1": None, "exercise-2": None}, 0, ""),
-    "faking-checks": ({"check-1": "print('Right')", "check-2": "3.0"}, 0, ""),
-    "faking-more": (
-        {"exercise-1": "import utils.checks\nutils.checks.check = print", "exercise-2": "print('3 of 3')\n3.0"},
+    "deleting": (dict.fromkeys(["exercise-1", "check-1", "exercise-2", "check-2"]), 0, ""),
+    "faking": (
+        {
+            "exercise-1": "import utils.checks\nutils.checks.check = print",
+            "check-1": "print('Right')",
+            "exercise-2": "print('3 of 3')\n3.0",
+            "check-2": "3.0",
+        },
         0,
         "",
     ),
@@ -91,9 +95,12 @@ HANDED_IN = {  # student -> (what stands in which cell, points of 3, what the no
         3,
         "",
     ),
-    "greedy-in-memory": ({**RIGHT, "exercise-1": "length = len(bytearray(64 * 2**30))"}, 2, ""),
-    "greedy-on-disk": (
-        {**RIGHT, "exercise-1": "with open('full', 'wb') as file:\n    file.seek(2**30)\n    file.write(b'x')"},
+    "greedy": (  # in memory, then on the disk
+        {
+            "exercise-1": "length = len(bytearray(64 * 2**30))",
+            "exercise-2": RIGHT["exercise-2"]
+            + "\nwith open('full', 'wb') as file:\n    file.seek(2**30)\n    file.write(b'x')",
+        },
         2,
         "",
     ),

@@ -36,11 +36,9 @@ def test_without_cuda_it_says_so_in_one_sentence(capsys):
     assert said.startswith("There is no CUDA device here, so nothing was checked") and said.count("\n") == 1
 
 
-@pytest.fixture(scope="module", params=["mini", "real format"])
-def checkpoint(request, random_checkpoint, tmp_path_factory):
-    """Random weights in the minis' format, and tiny ones in the real format, which a GPU gets at real size."""
-    if request.param == "mini":
-        return str(random_checkpoint)
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    """Tiny random weights in the real format, which a GPU gets at real size."""
     folder = tmp_path_factory.mktemp("standin")
     return str(standin.make_checkpoint(folder / "standin", (8, 16, 24, 40), standin.make_tokenizer(folder / "words")))
 

@@ -258,7 +258,7 @@ def test_on_colab_the_ref_that_was_opened_is_fetched_without_a_stamp(tmp_path, r
     sessions.answer = session(ref=commit if ref == "the commit" else ref)
     code = on_colab(sessions.server_port) + "\nprint(os.environ['OMP_WAIT_POLICY'])"
     done = run(code, tmp_path / "empty", **on_github)
-    assert done.stdout == f"{READY}\npassive\n", done.stderr
+    assert done.stdout == f"{READY}\nPASSIVE\n", done.stderr
     assert sessions.asked == ["/api/sessions"]
     head = subprocess.run(
         ["git", "rev-parse", "HEAD"], cwd=tmp_path / "empty" / "audioldm-notebooks", capture_output=True

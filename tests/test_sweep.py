@@ -18,6 +18,8 @@ from diffusers import DPMSolverMultistepScheduler
 
 from utils import generate, load_clips, load_pipeline, measures, sweep
 from utils.fingerprint import fingerprint
+from utils.points import Point
+from utils.points import batches as cut
 
 module = import_module("utils.sweeps")
 PROMPTS = ["a dog barking", "rain"]
@@ -87,10 +89,10 @@ def test_batches_change_no_more_than_float_tolerance(pipe, tmp_path):
 
 def test_batches_are_cut_evenly_and_only_where_settings_agree():
     points = [
-        module.Point(prompt, None, guidance, 1.0, steps, seed)
+        Point(prompt, None, guidance, 1.0, steps, seed)
         for prompt, guidance, steps, seed in product("ab", [1.0, 2.0], [5, 10], range(5))
     ]
-    batches = list(module._batches(points, 8))
+    batches = list(cut(points, 8))
     assert sorted(point for batch, _ in batches for point in batch) == sorted(points)
     assert [(len(batch), size) for batch, size in batches] == [(5, 5)] * 8
     for batch, _ in batches:

@@ -163,19 +163,32 @@ def two_at_once(pipe, place: Path) -> dict:
     return {"ended": [ended(pid) for pid in pids], "clips": len(finished(folder))}
 
 
-def scenario(checkpoint: Path, place: Path, *arguments: str) -> dict:
-    command = [sys.executable, __file__, str(checkpoint), str(place), *arguments]
+def everything(pipe, place: Path) -> dict:
+    """All of the above with one loaded checkpoint; JSON writes a tuple as a list."""
+    for name in ("one", "three", "writing", "two"):
+        (place / name).mkdir()
+    return {
+        "one": killed_at_random(pipe, place / "one", 1, time.time_ns() % 1000),
+        "three": killed_at_random(pipe, place / "three", 3, time.time_ns() % 1000),
+        "writing": killed_while_writing(pipe, place / "writing"),
+        "two": two_at_once(pipe, place / "two"),
+    }
+
+
+@pytest.fixture(scope="module")
+def results(random_checkpoint, tmp_path_factory) -> dict:
+    command = [sys.executable, __file__, str(random_checkpoint), str(tmp_path_factory.mktemp("killed"))]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}  # a process with threads cannot fork safely
     run = subprocess.run(
-        command, capture_output=True, text=True, env=environment, cwd=Path(__file__).parent.parent, timeout=900
+        command, capture_output=True, text=True, env=environment, cwd=Path(__file__).parent.parent, timeout=3600
     )
     assert run.returncode == 0, run.stderr[-2000:]
     return json.loads(run.stdout.splitlines()[-1])
 
 
-@pytest.mark.parametrize("batch_size", [1, 3])
-def test_ten_kills_lose_nothing_redo_nothing_and_change_nothing(random_checkpoint, tmp_path, batch_size):
-    result = scenario(random_checkpoint, tmp_path, "killed_at_random", str(batch_size), str(time.time_ns() % 1000))
+@pytest.mark.parametrize(("name", "batch_size"), [("one", 1), ("three", 3)])
+def test_ten_kills_lose_nothing_redo_nothing_and_change_nothing(results, name, batch_size):
+    result = results[name]
     assert result["kills"] == KILLS
     assert result["amid"] >= 3  # most kills came when some clips were finished and some were not
     assert result["redone"] == []
@@ -185,19 +198,17 @@ def test_ten_kills_lose_nothing_redo_nothing_and_change_nothing(random_checkpoin
     assert result["tables"]
 
 
-def test_a_kill_in_the_middle_of_a_write_leaves_no_half_clip(random_checkpoint, tmp_path):
-    result = scenario(random_checkpoint, tmp_path, "killed_while_writing")
-    for moment, (clips, generated) in result.items():  # a sound and a row a clip: two writes, two moves
+def test_a_kill_in_the_middle_of_a_write_leaves_no_half_clip(results):
+    for moment, (clips, generated) in results["writing"].items():  # a sound and a row a clip: two writes, two moves
         assert (clips, generated) == (int(moment.split()[1]) // 2, int(moment.split()[1]) // 2 + 1), moment
 
 
-def test_two_processes_in_one_folder_lose_nothing(random_checkpoint, tmp_path):
-    assert scenario(random_checkpoint, tmp_path, "two_at_once") == {"ended": [0, 0], "clips": CLIPS}
+def test_two_processes_in_one_folder_lose_nothing(results):
+    assert results["two"] == {"ended": [0, 0], "clips": CLIPS}
 
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parent.parent))
     from utils import load_pipeline
 
-    name, where, what, *numbers = sys.argv[1:]
-    print(json.dumps(globals()[what](load_pipeline(name), Path(where), *map(int, numbers))))
+    print(json.dumps(everything(load_pipeline(sys.argv[1]), Path(sys.argv[2]))))

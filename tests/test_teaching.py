@@ -17,8 +17,9 @@ import numpy as np
 import pytest
 import torch
 
+import utils
 from tools import lessons
-from utils import Clip, generate, load_pipeline, train, training
+from utils import Clip, train, training
 
 os.environ["AUDIOLDM_PROGRESS"] = "0"
 SOUNDS = lessons.NOTEBOOKS / "sounds"
@@ -124,10 +125,10 @@ def test_what_cannot_be_trained_is_one_sentence():
 def test_a_sheet_changes_the_sound_comes_off_exactly_and_comes_back_from_its_file(tmp_path):
     from peft import LoraConfig
 
-    pipe = load_pipeline("mini-s-v2", device="cpu", dtype="float32")
+    pipe = utils.load_pipeline("mini-s-v2", device="cpu", dtype="float32")
     pipe.unet.requires_grad_(False)
     settings = dict(num_inference_steps=2, audio_length_in_s=0.64)
-    before = generate(pipe, "rain", **settings).waveform
+    before = utils.generate(pipe, "rain", **settings).waveform
     pipe.unet.add_adapter(LoraConfig(r=2, target_modules=["to_q", "conv1"]), adapter_name="new")
     sheet = [p for p in pipe.unet.parameters() if p.requires_grad]
     noisy, t, told = torch.randn(1, 8, 8, 8), torch.tensor([500]), torch.ones(1, 64) / 8
@@ -137,20 +138,20 @@ def test_a_sheet_changes_the_sound_comes_off_exactly_and_comes_back_from_its_fil
 
     losses = train(sheet, loss_of, steps=12, learning_rate=0.02)
     assert losses[-1] < losses[0]
-    on = generate(pipe, "rain", **settings).waveform
+    on = utils.generate(pipe, "rain", **settings).waveform
     assert np.abs(on - before).max() > 1e-3
     pipe.unet.disable_adapters()
-    assert (generate(pipe, "rain", **settings).waveform == before).all()
+    assert (utils.generate(pipe, "rain", **settings).waveform == before).all()
     pipe.unet.enable_adapters()
     pipe.unet.save_lora_adapter(tmp_path, adapter_name="new")
     pipe.unet.delete_adapters("new")
-    assert (generate(pipe, "rain", **settings).waveform == before).all()
+    assert (utils.generate(pipe, "rain", **settings).waveform == before).all()
     pipe.unet.load_lora_adapter(
         tmp_path, prefix=None, weight_name="pytorch_lora_weights.safetensors", adapter_name="again"
     )
-    assert np.abs(generate(pipe, "rain", **settings).waveform - on).max() < 1e-4
+    assert np.abs(utils.generate(pipe, "rain", **settings).waveform - on).max() < 1e-4
     pipe.unet.set_adapters(["again"], [0.0])
-    assert np.abs(generate(pipe, "rain", **settings).waveform - before).max() < 1e-4
+    assert np.abs(utils.generate(pipe, "rain", **settings).waveform - before).max() < 1e-4
 
 
 def test_the_recordings_are_small_readable_and_made_by_the_recipe():

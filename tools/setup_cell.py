@@ -11,7 +11,6 @@ from threading import Thread
 from urllib.parse import unquote
 from urllib.request import urlopen, urlretrieve
 
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that wait leave their core to others
 REPO, REF = "", "main"  # the project's public address and version
 FOLDER = "audioldm-notebooks"  # where it goes in an empty folder
 PARTS = ["utils", "playground", "notebooks/sounds", "mini/checkpoints/mini-s-v2", "mini/checkpoints/mini-clap"]

@@ -39,6 +39,15 @@ def read_clip(path: Path) -> Clip:
         raise OSError(f"The clip {path} is missing or damaged ({error}): run the sweep again.") from error
 
 
+def is_whole(path: Path) -> bool:
+    """Whether a clip is kept there."""
+    try:
+        read_clip(path)
+    except OSError:
+        return False
+    return True
+
+
 def checksum(sound: bytes, row: dict) -> str:
     """Of a sound file and what its row says of it."""
     return hashlib.sha256(sound + json.dumps(row, sort_keys=True).encode()).hexdigest()

@@ -11,10 +11,18 @@ from dataclasses import dataclass
 from html import escape
 
 import matplotlib
+import numpy as np
 from matplotlib import font_manager
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
+from .clip import Clip
+from .features import HOP_LENGTH, SAMPLE_RATE, log_mel, mel_height
+from .measures import DB_PER_NEPER
+from .player import COLOURS, DB_RANGE
+
+KILOHERTZ = (500, 1000, 2000, 4000, 8000)  # marked on the frequency axis
 WIDTH = 8.6  # inches; at 100 dots an inch as wide as a notebook's output
 LINES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito 2008
 MARKERS = "osD^vPX"
@@ -53,6 +61,9 @@ STYLE = {
     "legend.frameon": False,
     "text.parse_math": False,  # a prompt may have dollars
 }
+
+
+Sound = Clip | np.ndarray  # an array is a log-mel-spectrogram, (frames, 64), natural logarithm of the magnitude
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -109,3 +120,23 @@ class Film(Picture):
     def _html(self, png: bytes) -> str:
         image = f'<img alt="{escape(self.alt)}" src="data:image/webp;base64,{base64.b64encode(self.webp).decode()}">'
         return f"<details><summary>Open to see the film, close to stop it</summary>{image}</details>"
+
+
+def draw_spectrogram(axes: Axes, sound: Sound):
+    """Draw a log-mel-spectrogram on `axes`, which get its units; returns the image."""
+    mel = log_mel(sound.resampled().waveform) if isinstance(sound, Clip) else np.asarray(sound)
+    low, high = DB_RANGE
+    image = axes.imshow(
+        DB_PER_NEPER * mel.T,
+        extent=(0, len(mel) * HOP_LENGTH / SAMPLE_RATE, 0, 1),  # a row a mel band, so the height is in mel
+        origin="lower",
+        aspect="auto",
+        interpolation="nearest",
+        cmap=matplotlib.colormaps["magma"].resampled(COLOURS),
+        vmin=low,
+        vmax=high,
+    )
+    axes.set_yticks(mel_height(np.array(KILOHERTZ)), [f"{f / 1000:g}" for f in KILOHERTZ])
+    axes.set(xlabel="Time (s)", ylabel="Frequency (kHz)")
+    axes.label_outer()
+    return image

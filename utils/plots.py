@@ -17,20 +17,14 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from .clip import Clip
-from .features import HOP_LENGTH, SAMPLE_RATE, log_mel, mel_height
 from .files import shorten
 from .intervals import Interval
 from .measures import DB_PER_NEPER
-from .pictures import LINES, MARKERS, STYLE, WIDTH, Film, Picture
-from .player import COLOURS, DB_RANGE
+from .pictures import LINES, MARKERS, STYLE, WIDTH, Film, Picture, Sound, draw_spectrogram
 
 if TYPE_CHECKING:
     import torch
     from matplotlib.axes import Axes
-
-KILOHERTZ = (500, 1000, 2000, 4000, 8000)  # marked on the frequency axis
-
-Sound = Clip | np.ndarray  # an array is a log-mel-spectrogram, (frames, 64), natural logarithm of the magnitude
 
 
 def waveform(clip: Clip, alt: str = "") -> Picture:
@@ -91,7 +85,7 @@ def grid(
         panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
         for row, line in zip(panels, sounds, strict=True):
             for axes, sound in zip(row, line, strict=True):
-                image = _draw(axes, sound)
+                image = draw_spectrogram(axes, sound)
         for axes, label in zip(panels[:, 0], row_labels, strict=False):
             axes.set_ylabel(textwrap.fill(label, 18) + "\n(kHz)")
         for axes, label in zip(panels[0], column_labels, strict=False):
@@ -229,25 +223,6 @@ def _line(axes: Axes, index: int, name: str, x: Sequence[float], y: Sequence, li
     colour, marker = LINES[index % len(LINES)], MARKERS[index % len(MARKERS)]
     axes.errorbar(x, mean, np.transpose(bars), color=colour, linestyle="", capsize=3, linewidth=1.2)
     return axes.plot(x, mean, color=colour, marker=marker, linestyle=linestyle, label=name)[0]
-
-
-def _draw(axes: Axes, sound: Sound):
-    mel = log_mel(sound.resampled().waveform) if isinstance(sound, Clip) else np.asarray(sound)
-    low, high = DB_RANGE
-    image = axes.imshow(
-        DB_PER_NEPER * mel.T,
-        extent=(0, len(mel) * HOP_LENGTH / SAMPLE_RATE, 0, 1),  # a row a mel band, so the height is in mel
-        origin="lower",
-        aspect="auto",
-        interpolation="nearest",
-        cmap=matplotlib.colormaps["magma"].resampled(COLOURS),
-        vmin=low,
-        vmax=high,
-    )
-    axes.set_yticks(mel_height(np.array(KILOHERTZ)), [f"{f / 1000:g}" for f in KILOHERTZ])
-    axes.set(xlabel="Time (s)", ylabel="Frequency (kHz)")
-    axes.label_outer()
-    return image
 
 
 def _describe(sounds, row_labels: Sequence[str], column_labels: Sequence[str], title: str, alt: str) -> str:

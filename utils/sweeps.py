@@ -8,18 +8,14 @@ from __future__ import annotations
 
 import atexit
 import gc
-import hashlib
-import json
-import math
 import os
-import re
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, as_completed
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -29,13 +25,14 @@ from tqdm.auto import tqdm
 import utils
 
 from .checkpoints import MINIS
-from .checks import number, whole
+from .checks import whole
 from .clip import Clip
-from .clipfiles import read_clip, write_clip
+from .clipfiles import is_whole, read_clip, write_clip
 from .fingerprint import fingerprint
-from .generation import MAX_BATCH, MAX_GUIDANCE, MAX_SECONDS, generate_batch
+from .generation import MAX_BATCH, generate_batch
 from .loading import checkpoint_name, load_pipeline, locate
-from .prompts import MAX_SEED, Request
+from .points import Point, batches, points_of, several
+from .prompts import Request
 
 if TYPE_CHECKING:
     from diffusers import AudioLDMPipeline
@@ -56,28 +53,6 @@ ASK_ABOVE = 500  # clips: an hour on a CPU at the real checkpoints' size
 _one_at_a_time = threading.Lock()
 _loaded: dict[str, AudioLDMPipeline] = {}  # at most one: the next checkpoint takes its memory
 _prints: dict[AudioLDMPipeline, str] = {}  # fingerprints of the pipelines of this sweep
-
-
-class Point(NamedTuple):
-    """One clip of the grid, for one checkpoint."""
-
-    prompt: str
-    negative_prompt: str | None
-    guidance_scale: float
-    audio_length_in_s: float
-    num_inference_steps: int
-    seed: int
-
-    @property
-    def work(self) -> float:
-        """What its time grows with: denoising steps times seconds of sound."""
-        return self.num_inference_steps * self.audio_length_in_s
-
-    def path(self, folder: Path, fingerprint: str) -> Path:
-        """Its sound file: words of the prompt for who browses the folder, and the hash that counts."""
-        words = re.sub(r"[^a-z0-9]+", "-", self.prompt.lower())[:40].strip("-") or "clip"
-        key = hashlib.sha256(json.dumps([self._asdict(), fingerprint], sort_keys=True).encode()).hexdigest()[:24]
-        return folder / f"{words}-{key}.wav"
 
 
 def sweep(
@@ -130,17 +105,8 @@ def sweep(
 
     Explained in lesson 03.
     """
-    sources = _several("checkpoints", checkpoints, _source)
-    axes = (
-        _several("prompts", prompts, lambda v: Request(v).prompt),
-        _several("negative_prompts", negative_prompts, lambda v: Request("-", negative_prompt=v).negative_prompt),
-        _several("guidance_scale", guidance_scale, lambda v: number("guidance_scale", v, 0, MAX_GUIDANCE)),
-        _several(
-            "audio_length_in_s", audio_length_in_s, lambda v: number("audio_length_in_s", v, 0.04, MAX_SECONDS, " s")
-        ),
-        _several("num_inference_steps", num_inference_steps, lambda v: whole("num_inference_steps", v, 1, 1000)),
-        _several("seeds", seeds, lambda v: whole("seed", v, 0, MAX_SEED)),
-    )
+    sources = several("checkpoints", checkpoints, _source)
+    points = points_of(prompts, negative_prompts, guidance_scale, audio_length_in_s, num_inference_steps, seeds)
     columns = {getattr(measure, "__name__", measure): _measure(measure) for measure in measures}
     if batch_size is None:
         minis = {checkpoint_name(s) if not isinstance(s, str) else locate(s)[0] for s in sources} <= MINIS
@@ -150,7 +116,6 @@ def sweep(
         raise TypeError(
             "With an executor, name the checkpoints instead of giving pipelines: each worker loads its own."
         )
-    points = [Point(*values) for values in product(*axes)]
     count = len(sources) * len(points)
     if count > ASK_ABOVE and not confirm:
         raise ValueError(
@@ -158,7 +123,7 @@ def sweep(
             "finished survives any interruption), or leave some out."
         )
     place = _prepared(folder)
-    tasks = [(source, batch, size, place) for source in sources for batch, size in _batches(points, batch_size)]
+    tasks = [(source, batch, size, place) for source in sources for batch, size in batches(points, batch_size)]
     files = {}
     form = "{l_bar}{bar}| {elapsed} passed, {remaining} left{postfix}"
     total = sum(point.work for point in points) * len(sources)
@@ -187,15 +152,6 @@ def load_clips(table: pd.DataFrame) -> list[Clip]:
 
 
 # ---- what to do
-
-
-def _several(name: str, values, check: Callable) -> list:
-    if values is None or isinstance(values, (str, os.PathLike)) or not isinstance(values, Iterable):
-        values = [values]
-    values = list(dict.fromkeys(check(value) for value in values))
-    if not values:
-        raise ValueError(f"{name} is empty: give at least one.")
-    return values
 
 
 def _source(checkpoint):
@@ -227,23 +183,6 @@ def _prepared(folder: str | os.PathLike | None) -> Path:
     return place
 
 
-def _batches(points: Sequence[Point], most: int) -> Iterator[tuple[list[Point], int]]:
-    """The grid cut into batches of equal steps, length and guidance, and the size to generate each in.
-
-    All batches of a group have one size, and what is missing in one is made in its old place, the others' places filled
-    up: a clip's bits depend on the shape of its batch and (with several threads) on its place there, but not on its
-    company. So they are the same after any interruption.
-    """
-    groups: dict[tuple, list[Point]] = {}
-    for point in points:
-        key = (point.num_inference_steps, point.audio_length_in_s, point.guidance_scale)
-        groups.setdefault(key, []).append(point)
-    for group in groups.values():
-        size = math.ceil(len(group) / math.ceil(len(group) / most))
-        for start in range(0, len(group), size):
-            yield group[start : start + size], size
-
-
 # ---- doing it, here or in a worker
 
 
@@ -268,7 +207,7 @@ def _finish(source, batch: list[Point], size: int, folder: Path) -> tuple[list[P
         if pipe not in _prints:
             _prints[pipe] = fingerprint(pipe)
         paths = {point: point.path(folder, _prints[pipe]) for point in batch}
-        missing = [point for point, path in paths.items() if not _is_whole(path)]
+        missing = [point for point, path in paths.items() if not is_whole(path)]
         if missing:
             filled = [point if point in missing else missing[0] for point in batch] + missing[:1] * (size - len(batch))
             clips = generate_batch(
@@ -299,14 +238,6 @@ def _free() -> None:
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-
-
-def _is_whole(path: Path) -> bool:
-    try:
-        read_clip(path)
-    except OSError:
-        return False
-    return True
 
 
 def _row(path: Path, columns: dict[str, Callable]) -> dict:
