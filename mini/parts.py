@@ -91,26 +91,32 @@ def make_vae() -> AutoencoderKL:
     return vae
 
 
-def make_unet(width: int) -> UNet2DConditionModel:
-    """The UNet, untrained: the real topology at an eighth of the width, one ResNet block a level instead of two."""
+def make_unet(width: int, class_embedding_factor: float = 6, **changes) -> UNet2DConditionModel:
+    """The UNet, untrained: the real topology at an eighth of the width, one ResNet block a level instead of two.
+
+    `changes` of its configuration, and of how loud the words start, are tried in `recipes.py`.
+    """
     channels = (width, 2 * width, 3 * width, 5 * width)
+    shape = {
+        "down_block_types": ("DownBlock2D",) + ("CrossAttnDownBlock2D",) * 3,
+        "up_block_types": ("CrossAttnUpBlock2D",) * 3 + ("UpBlock2D",),
+        "layers_per_block": 1,
+        "class_embed_type": "simple_projection",
+    }
     unet = UNet2DConditionModel(
         sample_size=32,
         in_channels=8,
         out_channels=8,
         block_out_channels=channels,
         cross_attention_dim=channels,
-        down_block_types=("DownBlock2D",) + ("CrossAttnDownBlock2D",) * 3,
-        up_block_types=("CrossAttnUpBlock2D",) * 3 + ("UpBlock2D",),
-        layers_per_block=1,
         attention_head_dim=2,
         norm_num_groups=8,
-        class_embed_type="simple_projection",
         projection_class_embeddings_input_dim=PROJECTION_DIM,
         class_embeddings_concat=True,
+        **{**shape, **changes},
     )
     with torch.no_grad():  # unit-norm embeddings have entries of 1/8: without this the words start unheard
-        unet.class_embedding.weight *= 6
+        next(unet.class_embedding.parameters()).mul_(class_embedding_factor)
     return unet
 
 

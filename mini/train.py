@@ -142,16 +142,15 @@ class Family:
         mini-l begins as mini-s-v2 with every channel doubled, the others at random.
         """
         conditions = self.audio_embeddings if name == "mini-m" else self.caption_embeddings
+        rate, steps = 1e-3 if name in BEGINNING else 2e-3, dict(self.recipe.unet_steps)[name]
+        return self.taught(name, self._untrained(name), conditions, steps=steps, learning_rate=rate)
+
+    def taught(self, stage: str, start, conditions: torch.Tensor, **recipe):
+        """The UNet `start`, trained on this family's clips; its state is kept under the stage's name."""
+        nothing = clap.embed(self.text, self.tokenizer, [""])[0]
+        path = self.state / f"{stage}.pt"
         return train_unet(
-            self.state / f"{name}.pt",
-            self.latents,
-            conditions,
-            clap.embed(self.text, self.tokenizer, [""])[0],
-            self._quality_only,
-            start=self._untrained(name),
-            steps=dict(self.recipe.unet_steps)[name],
-            learning_rate=1e-3 if name in BEGINNING else 2e-3,
-            say=self.say,
+            path, self.latents, conditions, nothing, self._quality_only, start=start, say=self.say, **recipe
         )
 
     def _untrained(self, name: str):

@@ -74,6 +74,8 @@ def train_unet(
     steps: int,
     batch: int = BATCH,
     learning_rate: float = 2e-3,
+    whole_every: int = 4,
+    timesteps: Callable = draw_timesteps,
     seed: int = 0,
     say=print,
 ) -> UNet2DConditionModel:
@@ -84,13 +86,15 @@ def train_unet(
         conditions: (clips, ways, 64): embeddings of each clip's captions, or of its audio.
         nothing: (64,): the embedding of the empty prompt, for classifier-free guidance.
         quality_only: from clip numbers to embeddings of captions such as "low quality" that fit those clips.
+        whole_every: every so many batches one is of whole clips.
+        timesteps: as `draw_timesteps`.
     """
     unet = start.to(device())
     alphas = make_scheduler().alphas_cumprod.to(device())
 
     def loss_of(step: int):
         rng = np.random.default_rng([seed, step, 10])
-        count, frames = (batch // 2, 2 * SHORT) if step % 4 == 3 else (batch, SHORT)
+        count, frames = (batch // 2, 2 * SHORT) if step % whole_every == whole_every - 1 else (batch, SHORT)
         clips = rng.integers(0, len(latents), count)
         starts = rng.integers(0, latents.shape[2] - frames + 1, count)
         pieces = np.stack([latents[c, :, s : s + frames] for c, s in zip(clips, starts, strict=True)])
@@ -103,7 +107,7 @@ def train_unet(
         only = (dice >= NOTHING) & (dice < NOTHING + QUALITY_ONLY)
         if only.any():
             told[only] = quality_only(clips[only.numpy()])
-        t = torch.from_numpy(draw_timesteps(rng, count)).to(device())
+        t = torch.from_numpy(timesteps(rng, count)).to(device())
         noise = torch.from_numpy(rng.standard_normal(pieces.shape, dtype=np.float32)).to(device())
         signal, spread = alphas[t].sqrt()[:, None, None, None], (1 - alphas[t]).sqrt()[:, None, None, None]
         noisy, velocity = signal * clean + spread * noise, signal * noise - spread * clean

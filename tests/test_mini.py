@@ -11,7 +11,7 @@ import torch
 from librosa.feature import spectral_centroid
 from librosa.onset import onset_detect
 
-from mini import captions, cards, data, evaluate, robustness, sounds
+from mini import captions, cards, data, evaluate, recipes, robustness, sounds
 from mini.loop import train
 from mini.parts import UNET_WIDTH, make_unet
 from mini.sounds import CLASSES, PITCHED, TIMED, Scene, render
@@ -158,6 +158,26 @@ def test_a_widened_unet_computes_the_same_and_can_learn_more():
     b.square().mean().backward()
     twins = wide.mid_block.resnets[0].conv1.weight.grad
     assert not torch.allclose(twins[0], twins[1]), "two channels that learn alike are one channel"
+
+
+@pytest.mark.parametrize("name", recipes.RECIPES)
+def test_every_recipe_makes_a_unet_that_hears_its_words(name):
+    unet = make_unet(16, **recipes.RECIPES[name][0])
+    noisy, told = torch.randn(1, 8, 32, 8), torch.nn.functional.normalize(torch.randn(2, 64))
+    a, b = (unet(noisy, 500, encoder_hidden_states=None, class_labels=t[None]).sample for t in told)
+    assert a.shape == noisy.shape and (a - b).abs().max() > 0.01
+
+
+def test_recipes_are_trained_judged_and_compared_with_the_first(smoke, monkeypatch):
+    from mini.evaluate import load
+
+    def noise(pipe, prompts):
+        return list(np.random.default_rng(0).normal(0, 0.1, (len(prompts), 40_960)).astype(np.float32))
+
+    monkeypatch.setattr(recipes, "generate_all", noise)
+    names = ["as the family", "scale_shift, time steps anywhere"]
+    lines = recipes.table(smoke, load(smoke.checkpoints / "mini-s-v2"), names, per_class=1, steps=2).splitlines()
+    assert len(lines) == 4 and lines[2].endswith("| - |") and lines[3].endswith("+0.0 points (+0.0 to +0.0) |")
 
 
 def test_only_twice_the_width_can_be_grown():
