@@ -6,7 +6,7 @@
 What is real: classes, configurations but for the widths, file formats (two of the four as in 2023), epsilon prediction
 with leading spacing, a VAE of factor 4 with its encoder, HiFi-GAN, 10.24 s, RoBERTa's ids of every word of the lessons,
 a CLAP of 10 s at 48 kHz. What is not: the weights, so that it obeys no word; and to save time the regime is 3.2 s and
-5 steps where the real ones have 10.24 s and 25, and no training is longer than 20 steps (`--whole` leaves them as they
+6 steps where the real ones have 10.24 s and 25, and no training is longer than 20 steps (`--whole` leaves them as they
 are). A lesson must get through it without an error, and accept its own solutions.
 """
 
@@ -326,7 +326,7 @@ def _noted(self, text=None, *arguments, real=transformers.PreTrainedTokenizerBas
     return real(self, text, *arguments, **options)
 transformers.PreTrainedTokenizerBase.__call__ = _noted
 """
-REGIME = {"num_inference_steps": 5, "audio_length_in_s": 3.2}
+REGIME = {"num_inference_steps": 6, "audio_length_in_s": 3.2}
 FEW_STEPS = """
 import utils.training
 def _few(*arguments, steps, real=utils.training.train, **options):

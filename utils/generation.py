@@ -118,7 +118,9 @@ def generate_batch(
     """
     if not 1 <= len(requests) <= MAX_BATCH:
         raise ValueError(f"A batch holds 1 to {MAX_BATCH} clips, not {len(requests)}.")
-    steps = whole("num_inference_steps", num_inference_steps, 1, _max_steps(pipe))
+    schedule = pipe.scheduler.config
+    offset = schedule.get("steps_offset", 0) if schedule.get("timestep_spacing") == "leading" else 0
+    steps = whole("num_inference_steps", num_inference_steps, 1, schedule.num_train_timesteps - offset)
     guidance = number("guidance_scale", guidance_scale, 0.0, MAX_GUIDANCE)
     hop = int(np.prod(pipe.vocoder.config.upsample_rates))
     rate = pipe.vocoder.config.sampling_rate
@@ -214,12 +216,6 @@ def _call(pipe: AudioLDMPipeline, seeds: list[int], **arguments) -> np.ndarray:
         f"Out of memory on {pipe._execution_device}: {batch} x {seconds:.1f} s at once do not fit; lower "
         "audio_length_in_s, the number of prompts or num_waveforms_per_prompt, or load in float16 or with offload."
     )
-
-
-def _max_steps(pipe: AudioLDMPipeline) -> int:
-    config = pipe.scheduler.config
-    offset = config.get("steps_offset", 0) if config.get("timestep_spacing") == "leading" else 0
-    return config.num_train_timesteps - offset
 
 
 def _checked_prompts(prompts: Sequence[str]) -> list[str]:

@@ -31,22 +31,12 @@ FONTS = set(font_manager.get_font_names())
 SCRIPTS = [
     name
     for name in (
-        "Noto Sans CJK SC",
-        "Noto Sans CJK JP",
-        "Microsoft YaHei",
-        "PingFang SC",
-        "Hiragino Sans",
-        "WenQuanYi Zen Hei",
-        "Malgun Gothic",
-        "Noto Sans Arabic",
-        "Noto Sans Devanagari",
-        "Nirmala UI",
-        "Noto Emoji",
-        "Segoe UI Emoji",
+        "Noto Sans CJK SC", "Noto Sans CJK JP", "Microsoft YaHei", "PingFang SC", "Hiragino Sans", "WenQuanYi Zen Hei",
+        "Malgun Gothic", "Noto Sans Arabic", "Noto Sans Devanagari", "Nirmala UI", "Noto Emoji", "Segoe UI Emoji",
         "Symbola",
     )
     if name in FONTS
-]
+]  # fmt: skip
 STYLE = {
     "figure.dpi": 100,
     "figure.constrained_layout.use": True,
