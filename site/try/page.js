@@ -9,6 +9,7 @@ const IDEAS = ['Techno music with a strong, upbeat tempo and high melodic riffs'
   'a slow, low church bell', 'birds singing in a forest', 'a fast high piano melody', 'ocean waves'];
 let facts, worker, requests = 0, making = 0;
 const waiting = {}; // by request: what to do with its answers
+const early = []; // what was asked before the worker was there
 const heard = new Audio(); // a step of a film
 try { // light or dark, as it was chosen in the book
   if (localStorage.mode !== 'auto') document.documentElement.style.colorScheme = localStorage.theme;
@@ -16,9 +17,10 @@ try { // light or dark, as it was chosen in the book
 document.addEventListener('play', () => heard.pause(), true);
 
 const say = words => { if (status.textContent !== words) status.textContent = words; };
+const post = message => worker ? worker.postMessage(message) : early.push(message);
 const ask = (message, answered) => {
   waiting[++requests] = answered;
-  worker.postMessage({id: requests, ...message});
+  post({id: requests, ...message});
   return requests;
 };
 const short = x => String(+x.toFixed(2));
@@ -203,7 +205,7 @@ function make() {
   const made = settings();
   let start = performance.now();
   history.replaceState(null, '', link(made));
-  worker.postMessage({cancel: requests}); // a film that is still being decoded
+  post({cancel: requests}); // a film that is still being decoded
   progress.removeAttribute('value');
   say('Starting the model ...');
   busy(ask({make: {...made, live: fields.live.checked}}, answer => {
@@ -233,16 +235,19 @@ async function begin() {
   $('#size').textContent = facts.megabytes;
   for (const words of IDEAS) {
     const button = Object.assign(document.createElement('button'), {type: 'button', textContent: words.slice(0, 40)});
-    button.addEventListener('click', () => { fill({prompt: words}); if (!making) form.requestSubmit(); });
+    button.addEventListener('click', () => { fill({prompt: words}); form.requestSubmit(); });
     $('#ideas').append(button);
   }
   fill({prompt: IDEAS[1], checkpoint: 'mini-s-v2', ...Object.fromEntries(new URLSearchParams(location.hash.slice(1)))});
   addEventListener('hashchange', () => fill(Object.fromEntries(new URLSearchParams(location.hash.slice(1)))));
   form.addEventListener('input', describe);
-  form.addEventListener('submit', event => { event.preventDefault(); if (!making) make(); });
+  form.addEventListener('submit', event => { event.preventDefault(); if (!making && !$('#make').disabled) make(); });
   $('#dice').addEventListener('click', () => fill({seed: Math.floor(Math.random() * 10000)}));
-  $('#cancel').addEventListener('click', () => worker.postMessage({cancel: making}));
-  if (typeof WebAssembly !== 'object' || typeof Worker !== 'function') return fail('it has no WebAssembly or no workers.');
+  $('#cancel').addEventListener('click', () => post({cancel: making}));
+  if (typeof WebAssembly !== 'object' || typeof Worker !== 'function') {
+    $('#make').disabled = true;
+    return fail('it has no WebAssembly or no workers.');
+  }
   await offline(new URL('..', location.href));
   worker = new Worker(`worker.js?v=${VERSION}`, {type: 'module'});
   worker.onmessage = ({data}) => {
@@ -252,9 +257,10 @@ async function begin() {
     else waiting[data.id]?.(data);
   };
   worker.onerror = event => fail(event.message || 'its worker did not start.');
-  addEventListener('keydown', event => { if (event.key === 'Escape' && making) worker.postMessage({cancel: making}); });
+  addEventListener('keydown', event => { if (event.key === 'Escape' && making) post({cancel: making}); });
   // threads wait for each other without rest, so a core is left to everything else
   const threads = crossOriginIsolated ? Math.max(1, Math.min(4, navigator.hardwareConcurrency - 1)) : 1;
   ask({start: threads}, answer => answer.error ? fail(answer.error) : making || say('Ready.'));
+  early.splice(0).forEach(post);
 }
 begin();

@@ -40,6 +40,9 @@ function open(name) { // an ONNX session, made once
   return sessions[name] ??= Promise.all([bytes(`${name}.onnx`), program]).then(([model, runtime]) => {
     ort.env.wasm.wasmBinary ??= runtime;
     return ort.InferenceSession.create(new Uint8Array(model), {graphOptimizationLevel: 'basic'});
+  }).catch(error => {
+    delete sessions[name]; // the next one who asks tries again
+    throw error;
   });
 }
 

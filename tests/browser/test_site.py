@@ -354,8 +354,16 @@ def test_axe_finds_nothing(chromium, served, scheme):
     page.context.close()
 
 
+SLOW = """if (navigator.serviceWorker) {
+  const register = navigator.serviceWorker.register.bind(navigator.serviceWorker);
+  const pause = () => new Promise(done => setTimeout(done, 2000));
+  navigator.serviceWorker.register = (...how) => pause().then(() => register(...how));
+}"""
+
+
 def test_nothing_is_wider_than_a_phone(chromium, served, site):
-    page = visit(chromium, served)
+    """A slow one, too: its owner asks for a sound before there is anything to make it with."""
+    page = visit(chromium, served, script=SLOW)
     page.set_viewport_size({"width": 320, "height": 700})
     page.wait_for_selector("#ideas button")
     page.click("#settings summary")
