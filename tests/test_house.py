@@ -274,6 +274,12 @@ def test_readme_gives_the_two_commands_and_lists_every_lesson():
     assert all(f"(notebooks/{path.name})" in readme for path in LESSONS.values())
 
 
+def test_nothing_is_kept_that_the_commands_make():
+    if not (ROOT / ".git").exists():
+        pytest.skip("no git repository")
+    assert command("git", "ls-files", "--cached", "--ignored", "--exclude-standard") == ""
+
+
 def test_the_clone_is_small():
     """Every object counts once, and what is in no commit not at all: `.git` itself may hold both, and one twice."""
     files = sum(path.stat().st_size for path in tracked())
