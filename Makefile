@@ -11,7 +11,10 @@ CONSTRAINTS ?= constraints/current.txt
 BIN := $(VENV)/bin
 # threads that wait do not spin: on a busy machine spinning costs a hundredfold
 export OMP_WAIT_POLICY ?= passive
-PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --constraint $(CONSTRAINTS)
+# a third of the installation would be compiling modules of which most are never imported: Python does it, and keeps it,
+# where one is
+unexport PYTHONDONTWRITEBYTECODE
+PIP := $(BIN)/python -m pip install -qq --no-compile --disable-pip-version-check --constraint $(CONSTRAINTS)
 SYSTEM := $(shell uname -s -m)
 HINT := Not to be had for $(shell $(PYTHON) --version 2>&1)? Then: make CONSTRAINTS=/dev/null ...
 ifneq ($(filter Darwin-x86_64 MINGW%-aarch64 MINGW%-arm64 MSYS%-aarch64 MSYS%-arm64,$(subst $() $(),-,$(SYSTEM))),)
@@ -82,6 +85,8 @@ $(VENV)/lessons-ready: requirements.txt $(CONSTRAINTS)
 	@echo "Setting up $(VENV) with the versions of $(CONSTRAINTS): minutes the first time, never again ..."
 	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
 	@$(PIP) --requirement requirements.txt || { echo "$(HINT)"; exit 1; }
+# librosa compiles itself when first used: two kernels that did so at once could spoil its cache for good
+	@$(BIN)/python -c "import librosa, numpy; librosa.onset.onset_detect(y=numpy.ones(16000), sr=16000)"
 	@touch $@
 
 $(VENV)/test-ready: $(VENV)/lessons-ready requirements-dev.txt

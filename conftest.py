@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 
 import pytest
 
@@ -16,10 +15,6 @@ def pytest_configure(config: pytest.Config) -> None:
         from tools.lessons import ENVIRONMENT  # not above: pytest wants to load tools.printed itself
 
         os.environ.update(ENVIRONMENT)
-    if hasattr(config, "workerinput"):  # two kernels that fill one cache of numba's at once can spoil it for good
-        cache = tempfile.TemporaryDirectory(prefix="numba-")
-        config.add_cleanup(cache.cleanup)
-        os.environ["NUMBA_CACHE_DIR"] = cache.name
 
 
 _put_out: dict[str, dict[int, list]] = {}  # of the lessons of outputs/proof: what each cell put out

@@ -71,7 +71,9 @@ def train(
         steps: optimiser steps in all. AdamW, 2% warm-up, then cosine to `final_rate` of `learning_rate`, clip at 1.
     """
     model.train()
-    optimizer = torch.optim.AdamW(model.parameters(), learning_rate, weight_decay=weight_decay, betas=(0.9, 0.98))
+    optimizer = torch.optim.AdamW(
+        model.parameters(), learning_rate, weight_decay=weight_decay, betas=(0.9, 0.98), fused=True
+    )
     ema = Ema(model, ema_decay) if ema_decay else None
     step, seconds = 0, 0.0
     if path.exists():

@@ -95,6 +95,15 @@ def test_everything_else_is_not(stored, fresh):
     assert not printed.same(stored, fresh) and not printed.same(fresh, stored)
 
 
+def test_what_comes_out_of_a_training_is_compared_but_for_its_numbers():
+    stored, fresh = (
+        "likeness 0.81 (95% interval 0.74 to 0.88, n = 8), an effect",
+        "likeness 0.9 (95% interval -1 to 2, n = 8), an effect",
+    )
+    assert printed.same(stored, fresh, trained=True) and not printed.same(stored, fresh)
+    assert not printed.same(stored, fresh.replace("an effect", "none shown"), trained=True)
+
+
 # ---- mutations: a small lesson in a small project, and what must turn red -----------------------------------------
 
 CELLS = {

@@ -54,7 +54,7 @@ def train(
     if not parameters:
         raise ValueError("There is nothing to learn: no parameter has requires_grad.")
     steps, learning_rate = whole("steps", steps, 1, 1_000_000), number("learning_rate", learning_rate, 0, 10)
-    optimizer = torch.optim.AdamW(parameters, learning_rate, betas=(0.9, 0.98), weight_decay=0)
+    optimizer = torch.optim.AdamW(parameters, learning_rate, betas=(0.9, 0.98), weight_decay=0, fused=True)
     plan = {"steps": steps, "learning_rate": learning_rate, "shapes": [list(p.shape) for p in parameters]}
     state = {"parameters": parameters, "optimizer": optimizer, "plan": plan, "losses": []}
     losses = _loaded(Path(file), state) if file and Path(file).is_file() else state["losses"]

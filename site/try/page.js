@@ -203,7 +203,7 @@ function busy(id) {
 
 function make() {
   const made = settings();
-  let start = performance.now();
+  let start = performance.now(), unseen = [];
   history.replaceState(null, '', link(made));
   post({cancel: requests}); // a film that is still being decoded
   progress.removeAttribute('value');
@@ -211,7 +211,7 @@ function make() {
   busy(ask({make: {...made, live: fields.live.checked}}, answer => {
     if (answer.error) return fail(answer.error), busy(0);
     if (answer.cancelled) return say('Cancelled.'), busy(0);
-    if (answer.ready) start = performance.now(), say('Your words are read.');
+    if (answer.ready) start = performance.now(), unseen = answer.unseen, say('Your words are read.');
     if (answer.step) {
       progress.value = answer.step / (answer.steps + 1);
       say(answer.step < answer.steps ? `Step ${answer.step} of ${answer.steps}` : 'From the picture to the sound ...');
@@ -222,7 +222,8 @@ function make() {
     const took = (performance.now() - start) / 1000;
     busy(0);
     show(made, answer, took);
-    say(`Done in ${took.toFixed(1)} s: ${short(answer.wave.length / RATE)} s of sound.`);
+    const cut = unseen.map(x => ` The text encoder takes ${facts.tokens} tokens: it does not see “${x.slice(0, 40)}”.`);
+    say(`Done in ${took.toFixed(1)} s: ${short(answer.wave.length / RATE)} s of sound.${cut.join('')}`);
   }));
 }
 

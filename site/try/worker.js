@@ -47,11 +47,12 @@ function open(name) { // an ONNX session, made once
 }
 
 async function embed(words) { // as `encode_prompt`: what is beyond the limit is cut off before the last token
-  const {facts, tokenizer} = await loaded;
-  let ids = tokenizer.encode(words).ids;
-  if (ids.length > facts.tokens) ids = [...ids.slice(0, facts.tokens - 1), ids.at(-1)];
+  const {facts: {tokens}, tokenizer} = await loaded, every = tokenizer.encode(words).ids;
+  const ids = every.length > tokens ? [...every.slice(0, tokens - 1), every.at(-1)] : every;
+  const unseen = every.length > tokens ? tokenizer.decode(every.slice(tokens - 1, -1)).trim() : '';
   const text = await open('text');
-  return (await text.run({ids: tensor(BigInt64Array.from(ids, BigInt), [1, ids.length], 'int64')})).embedding.data;
+  const {embedding} = await text.run({ids: tensor(BigInt64Array.from(ids, BigInt), [1, ids.length], 'int64')});
+  return {numbers: [...embedding.data], unseen};
 }
 
 async function decode(latents) {
@@ -69,9 +70,9 @@ async function sound(latents, samples) {
 async function make(id, {checkpoint, prompt, negative, steps, seconds, guidance, seed, live}) {
   const {facts} = await loaded, guided = guidance > 1, batch = guided ? 2 : 1;
   const [unet] = await Promise.all([open(checkpoint), open('decoder')]);
-  const words = [...guided ? await embed(negative) : [], ...await embed(prompt)];
-  const embedding = tensor(Float32Array.from(words), [batch, 64]);
-  postMessage({id, ready: true});
+  const told = [...guided ? [await embed(negative)] : [], await embed(prompt)];
+  const embedding = tensor(Float32Array.from(told.flatMap(({numbers}) => numbers)), [batch, 64]);
+  postMessage({id, ready: true, unseen: told.map(({unseen}) => unseen).filter(Boolean)});
   const samples = Math.round(seconds * RATE), frames = Math.ceil(samples / facts.samples_per_latent), size = 64 * frames;
   const path = [randn(seed, size)], pushes = [], plan = schedule(facts.scheduler, steps);
   for (const [step, {time, keep, turn}] of plan.entries()) {

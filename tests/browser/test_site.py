@@ -163,6 +163,25 @@ def test_the_sound_is_the_one_that_python_makes(studio, prompt, others, seconds)
     assert snr_db(ours, truth.waveform.clip(-1, 1)) > 60
 
 
+@pytest.mark.parametrize("field", ["prompt", "negative"])
+def test_words_beyond_what_the_text_encoder_takes_are_named(studio, field):
+    """As in Python, which warns and makes the same sound."""
+    words = {"prompt": "a dog barking", "negative": "", field: "rain " * 62 + "and a bell"}
+    ours = make(studio, **words, steps=3, seconds=1.28, guidance=2.5, seed=0)
+    with pytest.warns(UserWarning, match="it does not see 'and a bell'"):
+        truth = generate(
+            load_pipeline("mini-s-v2"),
+            words["prompt"],
+            negative_prompt=words["negative"] or None,
+            num_inference_steps=3,
+            audio_length_in_s=1.28,
+        )
+    assert snr_db(ours, truth.waveform.clip(-1, 1)) > 60
+    assert "takes 64 tokens: it does not see “and a bell”." in studio.locator("#status").inner_text()
+    make(studio, **{**words, field: "rain"}, steps=3, seconds=1.28, guidance=2.5, seed=0)
+    assert "does not see" not in studio.locator("#status").inner_text()
+
+
 def test_another_checkpoint_is_fetched_when_it_is_chosen(studio, served):
     assert "/try/mini-m.onnx" not in served.asked
     ours = make(studio, prompt="piano", checkpoint="mini-m", negative="", steps=5, seconds=2.56, guidance=2.5, seed=1)
