@@ -247,6 +247,21 @@ def test_a_lesson_survives_the_way_to_text_and_back(mutants, tmp_path, monkeypat
     assert [cell.source for cell in back.cells] == [cell.source for cell in cells]
 
 
+def test_other_roundings_in_training_move_every_weight_a_little():
+    import torch
+
+    names: dict = {}
+    exec(lessons.NUDGE, names)
+    weight = torch.nn.Parameter(torch.ones(100))
+    weight.grad = torch.ones(100)
+    try:
+        torch.optim.SGD([weight], lr=0).step()
+    finally:
+        names["_hook"].remove()
+    moved = (weight.detach() - 1).abs()
+    assert 0 < moved.median() and moved.max() < 1e-5
+
+
 def test_what_would_differ_on_another_processor_is_shown(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(lessons, "NOTEBOOKS", tmp_path)
     monkeypatch.delenv("ATEN_CPU_CAPABILITY", raising=False)

@@ -64,8 +64,7 @@ OTHER_PROCESSORS = {  # one core; and one without AVX-512
 }
 # A training carries the roundings of its processor on until they can be heard: this one moves every weight after every
 # step by about a millionth, as yet another processor would.
-NUDGE = """
-
+NUDGE = """\
 import torch as _torch
 from torch.optim.optimizer import register_optimizer_step_post_hook as _after_each_step
 
@@ -78,7 +77,7 @@ def _nudge(optimizer, *_):
         weight.mul_(1 + 2**-20 * _torch.randn(weight.shape, generator=_chance))
 
 
-_after_each_step(_nudge)
+_hook = _after_each_step(_nudge)
 """
 KERNEL = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -419,7 +418,8 @@ def portable(names: list[str]) -> None:
     for path in lessons(names):
         stored = read(path)
         nudged = read(path)
-        next(cell for cell in nudged.cells if "setup" in tags(cell)).source += NUDGE
+        for first in code_cells(nudged)[:1]:
+            first.source = NUDGE + first.source
         others = {label: (stored, environment) for label, environment in OTHER_PROCESSORS.items()}
         for label, (notebook, environment) in {**others, "other roundings in training": (nudged, {})}.items():
             fresh = run(notebook, path.parent, environment)
