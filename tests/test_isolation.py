@@ -69,6 +69,7 @@ SETTINGS = {
     "inference mode": torch.inference_mode,
     "gradients": torch.enable_grad,
     "default device": lambda: torch.device("meta"),
+    "a device that is not there": lambda: torch.device("xpu"),
     "default dtype": lambda: _default_dtype(torch.float64),
 }
 
