@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
 
@@ -31,24 +31,17 @@ def isolated(threads: int | None = None) -> Iterator[None]:
     `threads`: how many torch uses meanwhile on a CPU; None, or where OMP_NUM_THREADS is set, as many as before.
     """
     with ExitStack() as stack, _float32_by_default():
-        for kind in ("cpu", "cuda", "mps"):
-            if torch.is_autocast_enabled(kind):
-                stack.enter_context(torch.autocast(kind, enabled=False))
-        stack.enter_context(torch.inference_mode(False))
-        stack.enter_context(torch.no_grad())
-        if not _cpu_by_default():  # not always: it costs every operation of torch a few microseconds
-            stack.enter_context(torch.device("cpu"))
+        contexts = [torch.inference_mode(False), torch.no_grad(), torch.device("cpu")]
+        with suppress(AssertionError, RuntimeError):  # where the default device is not there
+            if torch.empty(0).device.type == "cpu":
+                contexts.pop()  # it would cost every operation of torch a few microseconds
+        contexts += [torch.autocast(k, enabled=False) for k in ("cpu", "cuda", "mps") if torch.is_autocast_enabled(k)]
+        for context in contexts:
+            stack.enter_context(context)
         if threads and "OMP_NUM_THREADS" not in os.environ:
             stack.callback(torch.set_num_threads, torch.get_num_threads())
             torch.set_num_threads(threads)
         yield
-
-
-def _cpu_by_default() -> bool:
-    try:
-        return torch.empty(0).device.type == "cpu"
-    except (AssertionError, RuntimeError):  # a device that is not there
-        return False
 
 
 @contextmanager
