@@ -140,11 +140,13 @@ def mutants(tmp_path_factory) -> dict[str, Path]:
     good = project(folder / "sound") / "good.ipynb"
     nbformat.write(lessons.run(notebook, good.parent), good)
     paths = {"good": good}
-    for name in ("number", "figure", "magic", "html"):
+    for name in ("number", "trained", "figure", "magic", "html"):
         paths[name] = Path(shutil.copy(good, good.with_name(f"{name}.ipynb")))
     paths["helper"] = Path(shutil.copy(good, project(folder / "sabotaged") / "helper.ipynb"))
 
     edit(paths["number"], lambda cells: cells["number"].outputs[0].update(text="3.141 in 64 bands\n"))
+    edit(paths["trained"], lambda cells: cells["number"].outputs[0].update(text="3.141 in 63 bands\n"))
+    edit(paths["trained"], lambda cells: cells["number"].metadata.update(tags=["trained"]))
     edit(paths["html"], lambda cells: cells["html"].outputs[0].data.update({"text/html": "<b>65 bands</b>"}))
     edit(paths["magic"], lambda cells: cells["magic"].update(source="%matplotlb inline"))
     edit(paths["figure"], lambda cells: [output.data.pop("image/png", 0) for output in cells["figure"].outputs])
@@ -171,6 +173,10 @@ def test_sound_lesson_passes_both(mutants, nbval):
 
 def test_corrupted_number_turns_nbval_red(nbval):
     assert nbval["number"] == {"Cell 2"}
+
+
+def test_numbers_out_of_a_training_do_not_turn_nbval_red(nbval):
+    assert nbval["trained"] == set()
 
 
 def test_corrupted_html_turns_nbval_red_although_its_payload_is_sanitized(nbval):

@@ -418,10 +418,9 @@ def portable(names: list[str]) -> None:
     for path in lessons(names):
         stored = read(path)
         nudged = read(path)
-        for first in code_cells(nudged)[:1]:
-            first.source = NUDGE + first.source
-        others = {label: (stored, environment) for label, environment in OTHER_PROCESSORS.items()}
-        for label, (notebook, environment) in {**others, "other roundings in training": (nudged, {})}.items():
+        code_cells(nudged)[0].source = NUDGE + code_cells(nudged)[0].source
+        others = [(label, stored, environment) for label, environment in OTHER_PROCESSORS.items()]
+        for label, notebook, environment in (*others, ("other roundings in training", nudged, {})):
             fresh = run(notebook, path.parent, environment)
             for old, new in zip(code_cells(stored), code_cells(fresh), strict=True):
                 pair = compared_text(old).splitlines(), compared_text(new).splitlines()
