@@ -87,6 +87,7 @@ def make_checkpoint(folder: Path, channels: tuple[int, ...], tokenizer: Path) ->
                 SpeechT5HifiGanConfig(
                     model_in_dim=64, sampling_rate=16000, upsample_initial_channel=32, normalize_before=False,
                     upsample_rates=[5, 4, 2, 2, 2], upsample_kernel_sizes=[16, 16, 8, 4, 4],
+                    resblock_kernel_sizes=[3], resblock_dilation_sizes=[[1]],
                 )
             ),
         }  # fmt: skip
@@ -115,6 +116,7 @@ def _at_working_levels(unet, vae, vocoder) -> None:
     for part in vocoder.modules():
         if isinstance(part, (torch.nn.Conv1d, torch.nn.ConvTranspose1d)):
             part.reset_parameters()
+            part.bias.data.zero_()  # what is heard comes of the spectrogram alone
     levels = []
     handle = vocoder.conv_post.register_forward_hook(lambda *event: levels.append(event[-1].std()))
     with torch.no_grad():
@@ -124,6 +126,7 @@ def _at_working_levels(unet, vae, vocoder) -> None:
         mel = vae.decode(torch.randn(1, 8, 64, 16)).sample
         vae.decoder.conv_out.weight *= 2 / mel.std()
         vae.decoder.conv_out.bias.fill_(-6.0)
+        vocoder.conv_pre.bias.copy_(6 * vocoder.conv_pre.weight.sum(dim=(1, 2)))
         vae.quant_conv.weight *= 1 / vae.encode(2 * torch.randn(1, 1, 256, 64) - 6).latent_dist.mode().std()
         vocoder(vae.decode(torch.randn(1, 8, 64, 16)).sample[0, 0])
         vocoder.conv_post.weight *= 0.2 / levels[0]
@@ -144,7 +147,7 @@ def make_clap(folder: Path, tokenizer: Path) -> Path:
         clap = ClapModel(ClapConfig(text_config=_text_config(), audio_config=audio, projection_dim=512))
     clap.save_pretrained(folder)
     ClapFeatureExtractor(
-        frequency_min=50, frequency_max=14000, truncation="rand_trunc", padding="repeatpad"
+        frequency_min=50, frequency_max=14000, hop_length=4800, truncation="rand_trunc", padding="repeatpad"
     ).save_pretrained(folder)
     shutil.copytree(tokenizer, folder, dirs_exist_ok=True)
     return folder
@@ -315,6 +318,7 @@ PROJECT = ("mini", "notebooks", "playground", "requirements.txt", "utils")  # wh
 IN_THE_KERNEL = f"""
 import utils.loading
 utils.loading.REAL_REGIME.update(REGIME)
+utils.loading.MINI_REGIME.update(REGIME)
 def original_heads(channels, real=utils.loading.original_heads):
     return [count // 2 for count in channels] if tuple(channels) in {set(UNET.values())} else real(channels)
 utils.loading.original_heads = original_heads
@@ -325,14 +329,19 @@ def _noted(self, text=None, *arguments, real=transformers.PreTrainedTokenizerBas
     return real(self, text, *arguments, **options)
 transformers.PreTrainedTokenizerBase.__call__ = _noted
 """
-REGIME = {"num_inference_steps": 6, "audio_length_in_s": 1.6}
+REGIME = {"num_inference_steps": 6, "audio_length_in_s": 1.28}
 FASTER = """
+from dataclasses import replace
 import utils.sweeps
 import utils.training
 utils.sweeps.MINIS = set(utils.checkpoints.CHECKPOINTS)
 def _few(*arguments, steps, real=utils.training.train, **options):
-    return real(*arguments, steps=min(steps, 10), **options)
+    return real(*arguments, steps=min(steps, 5), **options)
 utils.train = _few
+def _quick(*arguments, num_inference_steps, real=utils.sweeps.generate_batch, **options):
+    clips = real(*arguments, num_inference_steps=min(num_inference_steps, 8), **options)
+    return [replace(clip, settings={**clip.settings, "num_inference_steps": num_inference_steps}) for clip in clips]
+utils.sweeps.generate_batch = _quick
 """
 SPENT = "import json, time\n\nprint(json.dumps([time.process_time(), sorted(globals().get('_reached', []))]))"
 
