@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # three at a time, and one thread is the fastest way for so small a model
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # several run at a time, and a second one gains so small a model nothing
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
