@@ -18,7 +18,18 @@ from safetensors.torch import load_file
 from tests import standin
 from tests.hub import Client, change_json
 from tools import lessons
-from utils import Clip, clap_for, decode_latents, encode_audio, generate, is_mini, load_pipeline, regime, sweep
+from utils import (
+    Clip,
+    clap_for,
+    decode_latents,
+    encode_audio,
+    generate,
+    is_mini,
+    load_pipeline,
+    log_mel_distance,
+    regime,
+    sweep,
+)
 from utils.checkpoints import BY_HUB_ID
 
 CARD = "Techno music with a strong, upbeat tempo and high melodic riffs"
@@ -124,8 +135,9 @@ def test_each_checkpoint_has_the_real_format(hub_id, served):
     assert not is_mini(pipe) and clap_for(pipe) == standin.CLAP
     pickled = sorted(path.suffix for path in folder.glob("*/*") if path.suffix in (".bin", ".safetensors"))
     assert pickled == [".bin" if hub_id in standin.IN_2023 else ".safetensors"] * 4
-    clip = generate(pipe, "a dog barking", **SHORT)
+    clip, other = (generate(pipe, "a dog barking", seed=seed, **SHORT) for seed in (0, 1))
     assert np.isfinite(clip.waveform).all() and 0.05 < clip.peak <= 1
+    assert log_mel_distance(clip, other) > 3 and np.corrcoef(clip.waveform, other.waveform)[0, 1] < 0.9
 
 
 def test_the_scoring_clap_hears_ten_seconds_at_48_khz(served):
