@@ -85,9 +85,9 @@ $(VENV)/lessons-ready: requirements.txt $(CONSTRAINTS)
 	@echo "Setting up $(VENV) with the versions of $(CONSTRAINTS): minutes the first time, never again ..."
 	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
 	@$(PIP) --requirement requirements.txt || { echo "$(HINT)"; exit 1; }
-# librosa compiles itself when first used: two kernels that did so at once could spoil its cache for good
-	@$(BIN)/python -c "import librosa, numpy; librosa.onset.onset_detect(y=numpy.ones(16000), sr=16000)"
-	@$(BIN)/python -c "from utils import *"  # compiled once here, not by every kernel of a class that starts at once
+# librosa compiles itself when first used: two kernels that did so at once could spoil its cache for good; and Python the
+# modules, once here instead of in every kernel of a class that starts at once
+	@$(BIN)/python -c "from utils import *; import librosa, numpy; librosa.onset.onset_detect(y=numpy.ones(16000), sr=16000)"
 	@touch $@
 
 $(VENV)/test-ready: $(VENV)/lessons-ready requirements-dev.txt

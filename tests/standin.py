@@ -118,7 +118,7 @@ def _at_working_levels(unet, vae, vocoder) -> None:
     for part in vocoder.modules():
         if isinstance(part, (torch.nn.Conv1d, torch.nn.ConvTranspose1d)):
             part.reset_parameters()
-            part.bias.data.zero_()  # what is heard comes of the spectrogram alone
+            torch.nn.init.zeros_(part.bias)  # what is heard comes of the spectrogram alone ...
     levels = []
     handle = vocoder.conv_post.register_forward_hook(lambda *event: levels.append(event[-1].std()))
     with torch.no_grad():
@@ -128,7 +128,7 @@ def _at_working_levels(unet, vae, vocoder) -> None:
         mel = vae.decode(torch.randn(1, 8, 64, 16)).sample
         vae.decoder.conv_out.weight *= 2 / mel.std()
         vae.decoder.conv_out.bias.fill_(-6.0)
-        vocoder.conv_pre.bias.copy_(6 * vocoder.conv_pre.weight.sum(dim=(1, 2)))
+        vocoder.conv_pre.bias.copy_(6 * vocoder.conv_pre.weight.sum(dim=(1, 2)))  # ... and of how it differs from -6
         vae.quant_conv.weight *= 1 / vae.encode(2 * torch.randn(1, 1, 256, 64) - 6).latent_dist.mode().std()
         vocoder(vae.decode(torch.randn(1, 8, 64, 16)).sample[0, 0])
         vocoder.conv_post.weight *= 0.2 / levels[0]

@@ -135,7 +135,7 @@ def test_each_checkpoint_has_the_real_format(hub_id, served):
     assert not is_mini(pipe) and clap_for(pipe) == standin.CLAP
     pickled = sorted(path.suffix for path in folder.glob("*/*") if path.suffix in (".bin", ".safetensors"))
     assert pickled == [".bin" if hub_id in standin.IN_2023 else ".safetensors"] * 4
-    clip, other = (generate(pipe, "a dog barking", seed=seed, **SHORT) for seed in (0, 1))
+    clip, other = generate(pipe, "a dog barking", num_waveforms_per_prompt=2, **SHORT)
     assert np.isfinite(clip.waveform).all() and 0.05 < clip.peak <= 1
     assert log_mel_distance(clip, other) > 3 and np.corrcoef(clip.waveform, other.waveform)[0, 1] < 0.9
 
