@@ -61,9 +61,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log):
 
     class ByFile(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            if "::test_the_lesson_and_its_solutions" in nodeid:  # most of a minute each
-                return nodeid
-            file = nodeid.partition("::")[0]
+            file, _, name = nodeid.partition("::")
+            if "on_the_real_format" in name:  # minutes in all, and they share the kernels that they are forked from
+                return "lessons on the stand-in"
             return "browser" if file.startswith("tests/browser/") else file
 
     config.option.loadscopereorder = False

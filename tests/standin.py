@@ -28,6 +28,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from tests import forked
 from tests.hub import Hub, back_to_2023, change_json
 from tools import lessons
 
@@ -331,7 +332,7 @@ def _noted(self, text=None, *arguments, real=transformers.PreTrainedTokenizerBas
     return real(self, text, *arguments, **options)
 transformers.PreTrainedTokenizerBase.__call__ = _noted
 """
-REGIME = {"num_inference_steps": 6, "audio_length_in_s": 1.28}
+REGIME = {"num_inference_steps": 6, "audio_length_in_s": 0.64}
 FASTER = """
 from dataclasses import replace
 import utils.sweeps
@@ -341,7 +342,7 @@ def _few(*arguments, steps, real=utils.training.train, **options):
     return real(*arguments, steps=min(steps, 5), **options)
 utils.train = _few
 def _quick(*arguments, num_inference_steps, real=utils.sweeps.generate_batch, **options):
-    clips = real(*arguments, num_inference_steps=min(num_inference_steps, 8), **options)
+    clips = real(*arguments, num_inference_steps=min(num_inference_steps, 6), **options)
     return [replace(clip, settings={**clip.settings, "num_inference_steps": num_inference_steps}) for clip in clips]
 utils.sweeps.generate_batch = _quick
 """
@@ -411,6 +412,8 @@ def _execute(notebook, folder: str, settings: dict[str, str]):
     for cell in lessons.code_cells(notebook):
         cell.outputs, cell.execution_count = [], None
     options = {"store_widget_state": False, "coalesce_streams": True, "extra_arguments": ["--log-level=40"]}
+    if forked.PLACE in settings:
+        options["kernel_name"] = forked.NAME
     client = NotebookClient(notebook, timeout=1200, resources={"metadata": {"path": folder}}, **options)
     return client.execute(env={**os.environ, **settings})
 
@@ -437,10 +440,10 @@ def served():
 
 def run(paths: Sequence[Path], jobs: int = 1, checkpoint: str = CHECKPOINT, regime: dict = REGIME) -> list[Result]:
     """Run lessons, `jobs` at a time, and print each result as it comes."""
-    with served() as (hub, home):
+    with served() as (hub, home), forked.kernels(environment(hub, home, checkpoint)) as settings:
 
         def one(path: Path) -> Result:
-            result = run_lesson(path.stem, lessons.read(path), environment(hub, home, checkpoint), regime)
+            result = run_lesson(path.stem, lessons.read(path), settings, regime)
             print(result, flush=True)
             return result
 

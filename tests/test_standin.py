@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
@@ -15,7 +16,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests import standin
+from tests import forked, standin
 from tests.hub import Client, change_json
 from tools import lessons
 from utils import (
@@ -44,9 +45,10 @@ def served():
 
 
 @pytest.fixture(scope="module")
-def settings(served) -> dict[str, str]:
+def settings(served) -> Iterator[dict[str, str]]:
     """The environment in which a lesson finds the stand-in as if it were the Hugging Face Hub."""
-    return standin.environment(*served)
+    with forked.kernels(standin.environment(*served)) as environment:
+        yield environment
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +109,7 @@ def lesson(**changes: str) -> nbformat.NotebookNode:
     return notebook
 
 
-def test_a_sound_lesson_passes_and_every_mutation_for_minis_only_turns_red(settings):
+def test_a_sound_lesson_passes_on_the_real_format_and_every_mutation_for_minis_only_turns_red(settings):
     """All in one kernel, for the time that its imports take: the sound lesson, then each mutant's cells."""
     whole = lesson()
     for name, (cell, sound, mutant) in MUTANTS.items():

@@ -69,22 +69,20 @@ class GriffinLimVocoder(ModelMixin, ConfigMixin):
         overlap = _overlap_add(window.square().expand(1, magnitude.shape[1], N_FFT)).clamp_min(1e-8)
         softened = (SOFTNESS * magnitude).square()
         previous = torch.zeros_like(spectrum)
-        for _ in range(self.config.n_iter):
-            waveform = _overlap_add(torch.fft.irfft(spectrum) * window) / overlap
+        for _ in range(self.config.n_iter):  # in place where it can be: fresh memory would take as long as the sums
+            waveform = _overlap_add(torch.fft.irfft(spectrum).mul_(window)) / overlap
             rebuilt = torch.fft.rfft(waveform.unfold(-1, N_FFT, HOP_LENGTH) * window)
-            step = rebuilt + self.config.momentum * (rebuilt - previous)
-            power = step.real.square() + step.imag.square()
-            spectrum = step * (magnitude * torch.rsqrt(power + softened))
+            step = torch.sub(rebuilt, previous, out=previous).mul_(self.config.momentum).add_(rebuilt)
+            power = step.real.square().add_(step.imag.square())
+            spectrum = step.mul_(power.add_(softened).rsqrt_().mul_(magnitude))
             previous = rebuilt
-        return _overlap_add(torch.fft.irfft(spectrum) * window) / overlap
+        return _overlap_add(torch.fft.irfft(spectrum).mul_(window)) / overlap
 
 
 def _overlap_add(frames: torch.Tensor) -> torch.Tensor:
     """Sum frames of shape (batch, count, 1024), each 160 samples after the last, to (batch, 160 (count - 1) + 1024)."""
     batch, count, size = frames.shape
-    hops = -(-size // HOP_LENGTH)
-    parts = torch.nn.functional.pad(frames, (0, hops * HOP_LENGTH - size)).unflatten(-1, (hops, HOP_LENGTH))
-    total = frames.new_zeros(batch, count + hops - 1, HOP_LENGTH)
-    for hop in range(hops):
-        total[:, hop : hop + count] += parts[:, :, hop]
+    total = frames.new_zeros(batch, count + size // HOP_LENGTH, HOP_LENGTH)
+    for hop, part in enumerate(frames.split(HOP_LENGTH, dim=-1)):
+        total[:, hop : hop + count, : part.shape[-1]] += part
     return total.flatten(1)[:, : HOP_LENGTH * (count - 1) + size]

@@ -1,0 +1,134 @@
+"""Kernels that begin as forks of one process in which the lessons' libraries are imported: seconds less for each.
+
+    python -m tests.forked pytest --nbval ...     run the tests of nbval with such kernels, where there are forks
+
+For Jupyter it is a kernel like any other. What it starts is this file, which asks the process with the libraries for a
+fork, hands signals on to it, and ends when it ends. Of this project nothing is imported beforehand.
+"""
+
+from __future__ import annotations
+
+import builtins
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import SimpleNamespace
+
+NAME = "forked" if sys.platform == "linux" else "python3"  # elsewhere libraries do not outlive a fork
+PLACE = "FORKED_KERNELS"  # the environment variable that says where the process with the libraries listens
+LIBRARIES = {
+    "ipykernel.kernelapp": ["launch_new_instance"],
+    "diffusers": ["AudioLDMPipeline", "AutoencoderKL", "UNet2DConditionModel", "DDIMScheduler"],
+    "transformers": ["ClapModel", "ClapProcessor", "RobertaTokenizerFast", "SpeechT5HifiGan"],
+    "librosa": ["load", "onset", "feature"], "scipy": ["stats"], "pandas": ["DataFrame"], "peft": ["LoraConfig"],
+    "matplotlib.figure": ["Figure"], "matplotlib.backends.backend_agg": ["FigureCanvasAgg"],
+}  # fmt: skip
+INLINE = "module://matplotlib_inline.backend_inline"  # what a kernel sets before anybody imports matplotlib
+
+
+@contextmanager
+def kernels(environment: dict[str, str]) -> Iterator[dict[str, str]]:
+    """Give Jupyter the kernel NAME, its libraries imported under `environment`; what its users' is to be."""
+    if NAME == "python3":
+        yield environment
+        return
+    with TemporaryDirectory() as folder:
+        environment = {**environment, PLACE: f"{folder}/socket"}
+        spec = Path(folder, "kernels", NAME, "kernel.json")
+        spec.parent.mkdir(parents=True)
+        start = [sys.executable, "-I", __file__, "{connection_file}"]
+        spec.write_text(json.dumps({"argv": start, "display_name": NAME, "language": "python"}))
+        own = {**os.environ, **environment, "MPLBACKEND": INLINE}
+        server = subprocess.Popen([sys.executable, __file__], env=own, stdout=subprocess.PIPE)
+        before = os.environ.get("JUPYTER_PATH")
+        os.environ["JUPYTER_PATH"] = os.pathsep.join(filter(None, [folder, before]))
+        try:
+            assert server.stdout.read(1), "the process with the libraries did not start"
+            yield {**environment, "JUPYTER_PATH": os.environ["JUPYTER_PATH"]}
+        finally:
+            os.environ.pop("JUPYTER_PATH")
+            os.environ.update({"JUPYTER_PATH": before} if before else {})
+            server.kill()
+            server.wait()
+
+
+class _Later:
+    """A stream for those who keep sys.stderr from their import on, as loggers do: whatever it is by then."""
+
+    def __getattr__(self, name: str):
+        return getattr(sys.__stderr__ if sys.stderr is self else sys.stderr, name)
+
+
+def serve() -> None:
+    """Import what the lessons do, then fork a kernel for everybody who asks."""
+    import IPython
+
+    own, sys.stderr = sys.stderr, _Later()
+    kernel, outside = SimpleNamespace(kernel=True, config={"IPKernelApp": {}}), IPython.get_ipython
+    IPython.get_ipython = builtins.get_ipython = lambda: kernel  # pandas and tqdm ask, once: is this a kernel?
+    for module, names in LIBRARIES.items():
+        for name in names:
+            getattr(import_module(module), name)
+    sys.stderr = own
+    IPython.get_ipython = outside
+    del builtins.get_ipython
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # who asked learns of a kernel's end from their connection
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(os.environ[PLACE])
+        server.listen()
+        print(".", flush=True)
+        while True:
+            connection = server.accept()[0]
+            if os.fork() == 0:
+                break
+            connection.close()
+    order, streams, *_ = socket.recv_fds(connection, 1 << 20, 2)
+    arguments, folder, environment = json.loads(order)
+    os.setsid()
+    for number, stream in enumerate(streams, 1):
+        os.dup2(stream, number)
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.path[0] = ""  # as in every kernel
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    connection.send(str(os.getpid()).encode())
+    threading.Thread(target=lambda: connection.recv(1) or os._exit(1), daemon=True).start()  # nobody needs it any more
+    parent = f"--IPKernelApp.parent_handle={os.getppid()}"
+    import_module("ipykernel.kernelapp").launch_new_instance(argv=["-f", *arguments, parent])
+
+
+def ask(arguments: list[str]) -> None:
+    """What Jupyter takes for the kernel."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(os.environ[PLACE])
+        order = arguments, os.getcwd(), {key: value for key, value in os.environ.items() if key != "JPY_PARENT_PID"}
+        socket.send_fds(connection, [json.dumps(order).encode()], [1, 2])
+        kernel = int(connection.recv(20))
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda number, _: os.kill(kernel, number))
+        connection.recv(1)
+
+
+def main() -> None:
+    if sys.argv[1:2] == ["pytest"]:
+        with kernels({}) as environment:
+            command = [sys.executable, "-m", *sys.argv[1:], f"--nbval-kernel-name={NAME}"]
+            sys.exit(subprocess.call(command, env={**os.environ, **environment}))
+    elif sys.argv[1:]:
+        ask(sys.argv[1:])
+    else:
+        serve()
+
+
+if __name__ == "__main__":
+    main()
