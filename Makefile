@@ -93,7 +93,8 @@ $(VENV)/lessons-ready: requirements.txt $(CONSTRAINTS)
 	@{ $(PIP) torch && $(call install,-r requirements.txt); } || { echo "$(HINT)"; exit 1; }
 # librosa compiles itself when first used: two kernels that did so at once could spoil its cache for good; and Python the
 # modules, once here instead of in every kernel of a class that starts at once
-	@$(BIN)/python -c "from utils import *; import librosa, numpy; librosa.onset.onset_detect(y=numpy.ones(16000), sr=16000)"
+	@$(BIN)/python -c "import librosa, numpy; librosa.onset.onset_detect(y=numpy.ones(16000), sr=16000)" & \
+	$(BIN)/python -c "import diffusers, transformers; diffusers.AudioLDMPipeline, transformers.ClapModel" && wait $$!
 	@touch $@
 
 $(VENV)/test-ready: $(VENV)/lessons-ready requirements-dev.txt

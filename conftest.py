@@ -62,7 +62,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log):
     class ByFile(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file, _, name = nodeid.partition("::")
-            if "on_the_real_format" in name:  # minutes in all, and they share the kernels that they are forked from
+            if "on_the_real_format" in name or "forked_kernel" in name:  # minutes in all; they share what is forked
                 return "lessons on the stand-in"
             return "browser" if file.startswith("tests/browser/") else file
 

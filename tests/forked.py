@@ -22,6 +22,7 @@ from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
+from unittest.mock import patch
 
 NAME = "forked" if sys.platform == "linux" else "python3"  # elsewhere libraries do not outlive a fork
 PLACE = "FORKED_KERNELS"  # the environment variable that says where the process with the libraries listens
@@ -43,22 +44,21 @@ def kernels(environment: dict[str, str]) -> Iterator[dict[str, str]]:
         return
     with TemporaryDirectory() as folder:
         environment = {**environment, PLACE: f"{folder}/socket"}
+        environment["JUPYTER_PATH"] = os.pathsep.join(filter(None, [folder, os.environ.get("JUPYTER_PATH")]))
         spec = Path(folder, "kernels", NAME, "kernel.json")
         spec.parent.mkdir(parents=True)
         start = [sys.executable, "-I", __file__, "{connection_file}"]
         spec.write_text(json.dumps({"argv": start, "display_name": NAME, "language": "python"}))
         own = {**os.environ, **environment, "MPLBACKEND": INLINE}
-        server = subprocess.Popen([sys.executable, __file__], env=own, stdout=subprocess.PIPE)
-        before = os.environ.get("JUPYTER_PATH")
-        os.environ["JUPYTER_PATH"] = os.pathsep.join(filter(None, [folder, before]))
-        try:
-            assert server.stdout.read(1), "the process with the libraries did not start"
-            yield {**environment, "JUPYTER_PATH": os.environ["JUPYTER_PATH"]}
-        finally:
-            os.environ.pop("JUPYTER_PATH")
-            os.environ.update({"JUPYTER_PATH": before} if before else {})
-            server.kill()
-            server.wait()
+        with (
+            subprocess.Popen([sys.executable, __file__], env=own, stdout=subprocess.PIPE) as server,
+            patch.dict(os.environ, JUPYTER_PATH=environment["JUPYTER_PATH"]),
+        ):
+            try:
+                assert server.stdout.read(1), "the process with the libraries did not start"
+                yield environment
+            finally:
+                server.kill()
 
 
 class _Later:
