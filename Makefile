@@ -39,7 +39,7 @@ lab: $(VENV)/lessons-ready ## open the lessons in JupyterLab
 	@$(BIN)/jupyter lab notebooks/01_first_sound.ipynb
 
 test: ## everything that continuous integration runs: style, lessons, unit tests
-	@$(MAKE) --jobs=2 $(VENV)/test-ready browser
+	@$(MAKE) --jobs=2 $(VENV)/test-ready $(VENV)/browser-ready
 	@$(MAKE) lint nbval $(VENV)/site-ready unit
 
 lint: $(VENV)/test-ready ## style of code and lessons
@@ -52,7 +52,7 @@ nbval: $(VENV)/test-ready ## run every lesson and compare all its text with what
 	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.forked pytest $(NBVAL) --numprocesses=3 --durations=5 -q outputs/proof
 	@$(BIN)/python -m tools.lessons check
 
-unit: $(VENV)/test-ready browser ## the unit tests
+unit: $(VENV)/test-ready $(VENV)/browser-ready ## the unit tests
 	@echo "Running the unit tests, four at a time: many of them wait ..."
 	@$(BIN)/python -m pytest --numprocesses=4 --durations=10 -q tests
 
@@ -100,9 +100,9 @@ $(VENV)/test-ready: $(VENV)/lessons-ready requirements-dev.txt
 	@$(call install,-r requirements.txt -r requirements-dev.txt)
 	@touch $@
 
-.PHONY: browser
-browser:
+$(VENV)/browser-ready:
 	@tools/browser.sh
+	@mkdir -p $(VENV) && touch $@
 
 $(VENV)/site-ready: $(VENV)/lessons-ready site/requirements.txt
 	@$(call install,-r requirements.txt -r site/requirements.txt)

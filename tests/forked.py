@@ -8,7 +8,6 @@ fork, hands signals on to it, and ends when it ends. Of this project nothing is 
 
 from __future__ import annotations
 
-import builtins
 import json
 import os
 import signal
@@ -70,17 +69,15 @@ class _Later:
 
 def serve() -> None:
     """Import what the lessons do, then fork a kernel for everybody who asks."""
-    import IPython
-
-    own, sys.stderr = sys.stderr, _Later()
-    kernel, outside = SimpleNamespace(kernel=True, config={"IPKernelApp": {}}), IPython.get_ipython
-    IPython.get_ipython = builtins.get_ipython = lambda: kernel  # pandas and tqdm ask, once: is this a kernel?
-    for module, names in LIBRARIES.items():
-        for name in names:
-            getattr(import_module(module), name)
-    sys.stderr = own
-    IPython.get_ipython = outside
-    del builtins.get_ipython
+    kernel = SimpleNamespace(kernel=True, config={"IPKernelApp": {}})  # pandas and tqdm ask, once: is this a kernel?
+    with (
+        patch("IPython.get_ipython", lambda: kernel),
+        patch("builtins.get_ipython", lambda: kernel, create=True),
+        patch("sys.stderr", _Later()),
+    ):
+        for module, names in LIBRARIES.items():
+            for name in names:
+                getattr(import_module(module), name)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # who asked learns of a kernel's end from their connection
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(os.environ[PLACE])
@@ -111,7 +108,7 @@ def ask(arguments: list[str]) -> None:
     """What Jupyter takes for the kernel."""
     with socket.socket(socket.AF_UNIX) as connection:
         connection.connect(os.environ[PLACE])
-        order = arguments, os.getcwd(), {key: value for key, value in os.environ.items() if key != "JPY_PARENT_PID"}
+        order = arguments, os.getcwd(), dict(os.environ)
         socket.send_fds(connection, [json.dumps(order).encode()], [1, 2])
         kernel = int(connection.recv(20))
         for number in (signal.SIGINT, signal.SIGTERM):

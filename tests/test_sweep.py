@@ -335,7 +335,7 @@ def test_threads(random_checkpoint, tmp_path):
 
 
 def test_processes(random_checkpoint, tmp_path):
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as executor:
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as executor:
         check_executor(executor, random_checkpoint, tmp_path)
 
 
