@@ -34,18 +34,18 @@ export function griffinLim(magnitude, {n_iter, momentum}) { // magnitude: (frame
   const phase = rand(0, magnitude.length), angle = i => 2 * Math.PI * phase[i >> 1];
   const spectrum = new Float32Array(2 * magnitude.length).map((_, i) =>
     magnitude[i >> 1] * (i % 2 ? Math.sin(angle(i)) : Math.cos(angle(i))));
-  const previous = new Float32Array(spectrum.length), rebuilt = new Float32Array(spectrum.length);
+  const previous = new Float32Array(length);
   for (let round = 0; round < n_iter; round++) {
     synthesise(spectrum, overlap, wave);
-    analyse(wave, rebuilt);
+    const further = wave.map((now, i) => now + momentum * (now - previous[i]));
+    analyse(further, spectrum);
     for (let i = 0; i < magnitude.length; i++) {
-      const re = rebuilt[2 * i] + momentum * (rebuilt[2 * i] - previous[2 * i]);
-      const im = rebuilt[2 * i + 1] + momentum * (rebuilt[2 * i + 1] - previous[2 * i + 1]);
+      const re = spectrum[2 * i], im = spectrum[2 * i + 1];
       const scale = magnitude[i] / Math.sqrt(re * re + im * im + (SOFTNESS * magnitude[i]) ** 2);
-      spectrum[2 * i] = re * scale;
-      spectrum[2 * i + 1] = im * scale;
+      spectrum[2 * i] *= scale;
+      spectrum[2 * i + 1] *= scale;
     }
-    previous.set(rebuilt);
+    previous.set(wave);
   }
   synthesise(spectrum, overlap, wave);
   const start = EDGE * HOP + (SIZE - HOP) / 2;
