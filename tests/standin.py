@@ -7,7 +7,7 @@ What is real: classes, configurations but for the widths, file formats (two of t
 with leading spacing, a VAE of factor 4 with its encoder, HiFi-GAN, 10.24 s, RoBERTa's ids of every word of the lessons,
 a CLAP of 10 s at 48 kHz. What is not: the weights, so that it obeys no word; and to save time the vocoder's blocks have
 one layer and the CLAP a tenth of the frames, the regime is 0.64 s and 6 steps where the real ones have 10.24 s and 25,
-no training takes more than 5 steps and no clip of a sweep more than 6, whatever its table says, and sweeps work in
+no training takes more than 5 steps and no clip of a sweep more than 3, whatever its table says, and sweeps work in
 batches (`--whole` leaves all but the first two as it is). The lessons' kernels are forks of one process. A lesson must
 get through it without an error, and accept its own solutions.
 """
@@ -342,7 +342,7 @@ def _few(*arguments, steps, real=utils.training.train, **options):
     return real(*arguments, steps=min(steps, 5), **options)
 utils.train = _few
 def _quick(*arguments, num_inference_steps, real=utils.sweeps.generate_batch, **options):
-    clips = real(*arguments, num_inference_steps=min(num_inference_steps, 6), **options)
+    clips = real(*arguments, num_inference_steps=min(num_inference_steps, 3), **options)
     return [replace(clip, settings={**clip.settings, "num_inference_steps": num_inference_steps}) for clip in clips]
 utils.sweeps.generate_batch = _quick
 """
