@@ -29,9 +29,22 @@ def minis(random_checkpoint, monkeypatch):
     monkeypatch.setenv("AUDIOLDM_CHECKPOINT", "mini-s-v2")
 
 
+@pytest.fixture(scope="module")
+def timed():
+    """`CostModel.timed`, which makes its takes for the first studio only: most tests do not ask what they teach."""
+    measured, real = [], CostModel.timed
+
+    def once(pipe, before_each):
+        measured[:] = measured or real(pipe, before_each).measured
+        return CostModel(measured[:])
+
+    return once
+
+
 @pytest.fixture
-def studio(minis, tmp_path, monkeypatch):
+def studio(minis, timed, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "studios", {})
+    monkeypatch.setattr(CostModel, "timed", timed)
     monkeypatch.chdir(tmp_path)
     studio = Studio(folder=tmp_path / "takes")
     assert studio.message == "mini-s-v2 is ready."

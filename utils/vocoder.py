@@ -19,6 +19,8 @@ SOFTNESS = 0.3  # how much a bin's phase counts less where it is uncertain: see 
 class GriffinLimVocoder(ModelMixin, ConfigMixin):
     """Log-mel-spectrogram to waveform by phase reconstruction: nothing is learned.
 
+    By default in 12 rounds: 32, in twice the time, bring the mel error from 2.9 to 2.8 dB (docs/speed.md).
+
     It has the interface that `AudioLDMPipeline` expects of a vocoder: `config.upsample_rates`,
     `config.sampling_rate`, `config.model_in_dim`, and a call on a mel-spectrogram.
 
@@ -28,7 +30,7 @@ class GriffinLimVocoder(ModelMixin, ConfigMixin):
     @register_to_config
     def __init__(
         self,
-        n_iter: int = 32,
+        n_iter: int = 12,
         momentum: float = 0.8,
         upsample_rates: tuple[int, ...] = (HOP_LENGTH,),
         sampling_rate: int = SAMPLE_RATE,
@@ -60,8 +62,8 @@ class GriffinLimVocoder(ModelMixin, ConfigMixin):
         """A waveform whose spectrum has nearly these magnitudes, (batch, frames, 513).
 
         The plain algorithm takes the phase of every bin for certain, of those too that are nearly zero in the last
-        round, and so turns a difference in the seventh digit into one in the third. Here such a bin comes back
-        smaller: 1e-6 more or less moves the waveform by -80 dB instead of -60; the mel error is as small (3.1 dB rms).
+        round, and so magnifies a difference in the seventh digit. Here such a bin comes back smaller: 1e-6 more or less
+        moves a waveform by -87 dB at most instead of -74, and the mel error is as small (120 computed sounds).
         """
         phase = 2 * torch.pi * torch.rand(magnitude.shape[1:], generator=torch.Generator().manual_seed(0))
         spectrum = magnitude * torch.complex(phase.cos(), phase.sin()).to(magnitude.device)
