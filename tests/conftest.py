@@ -22,7 +22,7 @@ CAPTIONS = [
 def random_checkpoint(tmp_path_factory) -> Path:
     """The folder of a `mini-s-v2` with random weights; AUDIOLDM_MINI_FOLDER may name the folder that holds it.
 
-    Nobody listens to it: its vocoder takes an eighth of the rounds.
+    Nobody listens to it: its vocoder takes a third of the rounds.
     """
     import torch
 
