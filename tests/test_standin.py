@@ -173,13 +173,20 @@ def test_the_scoring_clap_hears_ten_seconds_at_48_khz(served):
     assert ClapModel.from_pretrained(place).config.projection_dim == 512
 
 
-def test_all_four_and_the_clap_come_through_the_hub(served, tmp_path):
+@pytest.fixture(scope="module")
+def client(served, tmp_path_factory) -> Iterator[Client]:
+    """A learner's process."""
+    home = tmp_path_factory.mktemp("client") / "home"
+    client = Client(served[0].url, home, HF_HUB_OFFLINE="0", AUDIOLDM_PROGRESS="0")
+    yield client
+    client.close()
+
+
+def test_all_four_and_the_clap_come_through_the_hub(served, client, tmp_path):
     """As a learner's kernel loads them: by name, in today's files and those of 2023, with bit-equal weights."""
     hub, _ = served
-    client = Client(hub.url, tmp_path / "home", HF_HUB_OFFLINE="0")
-    try:
-        for hub_id, checkpoint in BY_HUB_ID.items():
-            code = f"""
+    for hub_id, checkpoint in BY_HUB_ID.items():
+        code = f"""
 import torch
 from utils import clap_similarity, generate, load_pipeline
 pipe = load_pipeline({checkpoint.name!r}, device="cpu")
@@ -187,19 +194,17 @@ torch.save(pipe.unet.state_dict(), {str(tmp_path / "unet.pt")!r})
 clip = generate(pipe, "a dog barking", **{SHORT})
 result = [clip.settings["checkpoint"], float(clip.peak), float(clap_similarity([clip])[0])]
 """
-            answer = client.run(code)
-            assert not answer["error"], answer
-            name, peak, fit = answer["result"]
-            assert name == checkpoint.name and peak > 0.05 and -1 <= fit <= 1
-            file = next((hub.repositories[hub_id] / "unet").glob("diffusion_pytorch_model.*"))
-            made = torch.load(file) if file.suffix == ".bin" else load_file(file)
-            came = torch.load(tmp_path / "unet.pt")
-            assert made.keys() == came.keys() and all(torch.equal(made[key], came[key]) for key in made)
-    finally:
-        client.close()
+        answer = client.run(code)
+        assert not answer["error"], answer
+        name, peak, fit = answer["result"]
+        assert name == checkpoint.name and peak > 0.05 and -1 <= fit <= 1
+        file = next((hub.repositories[hub_id] / "unet").glob("diffusion_pytorch_model.*"))
+        made = torch.load(file) if file.suffix == ".bin" else load_file(file)
+        came = torch.load(tmp_path / "unet.pt")
+        assert made.keys() == came.keys() and all(torch.equal(made[key], came[key]) for key in made)
 
 
-def test_the_protocol_for_a_gpu_runs_through(served, tmp_path):
+def test_the_protocol_for_a_gpu_runs_through(client, tmp_path):
     """`tools/real.py`, which docs/real.md asks for: its two experiments, small, to the tables that are sent in."""
     setup = standin.IN_THE_KERNEL.replace("REGIME)", "{})")
     code = f"""
@@ -213,11 +218,7 @@ with contextlib.redirect_stdout(io.StringIO()) as said:
     real.steps("audioldm-s-full-v2", real.PROMPTS[:3], small, (10, 11))
 result = said.getvalue()
 """
-    client = Client(served[0].url, tmp_path / "home", HF_HUB_OFFLINE="0", AUDIOLDM_PROGRESS="0")
-    try:
-        answer = client.run(code)
-    finally:
-        client.close()
+    answer = client.run(code)
     assert not answer["error"], answer
     said = answer["result"]
     assert re.search(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import gc
+import multiprocessing.forkserver
 import shutil
 import weakref
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from importlib import import_module
 from itertools import product
-from multiprocessing import get_context
 
 import numpy as np
 import pandas as pd
@@ -334,8 +334,18 @@ def test_threads(random_checkpoint, tmp_path):
         check_executor(executor, random_checkpoint, tmp_path)
 
 
-def test_processes(random_checkpoint, tmp_path):
-    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as executor:
+@pytest.fixture(scope="module")
+def method() -> str:
+    """How worker processes begin: as forks of one that has imported what a sweep needs, for the time it takes each."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return "spawn"
+    multiprocessing.set_forkserver_preload(["utils.sweeps"])
+    multiprocessing.forkserver.ensure_running()  # before Dask says what it would import
+    return "forkserver"
+
+
+def test_processes(random_checkpoint, tmp_path, method):
+    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context(method)) as executor:
         check_executor(executor, random_checkpoint, tmp_path)
 
 
@@ -348,9 +358,12 @@ def one_thread():
     torch.set_num_threads(before)
 
 
-def test_dask(random_checkpoint, tmp_path, one_thread):
+def test_dask(random_checkpoint, tmp_path, one_thread, method):
     distributed = pytest.importorskip("distributed", reason="Dask is optional: pip install distributed")
+    import dask
+
     with (
+        dask.config.set({"distributed.worker.multiprocessing-method": method}),
         distributed.LocalCluster(n_workers=2, threads_per_worker=2, dashboard_address=None) as cluster,
         distributed.Client(cluster) as client,
     ):

@@ -1,16 +1,13 @@
-"""Lesson 08's training: stopped, killed and spoiled, it ends as if nothing had been; a sheet comes off exactly.
-
-This file is also the program that is killed with SIGKILL.
-"""
+"""Lesson 08's training: stopped, killed and spoiled, it ends as if nothing had been; a sheet comes off exactly."""
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import re
 import signal
-import subprocess
-import sys
 import time
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import numpy as np
@@ -51,29 +48,35 @@ def test_a_training_learns_and_leaves_no_file_behind(tmp_path, unbroken):
     assert not list(tmp_path.iterdir())
 
 
+def patient(state: Path, result: Path, said: Path) -> None:
+    """What is killed: the tiny training, slowly, and its state kept after every step."""
+    training.SAVE_EVERY = 0.0
+    with said.open("w") as out, redirect_stdout(out):
+        done = learn(state, lambda step: time.sleep(0.02))
+    with result.open("wb") as place:
+        np.save(place, done[1])
+
+
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
 def test_killed_three_times_it_ends_as_if_nothing_had_been(tmp_path, unbroken):
-    state, result = tmp_path / "state.pt", tmp_path / "result.npy"
-    said = ""
+    multiprocessing.set_forkserver_preload([__name__])  # imported once for all four
+    state, result, said = tmp_path / "state.pt", tmp_path / "result.npy", tmp_path / "said.txt"
     for kill in range(4):
-        child = subprocess.Popen(
-            [sys.executable, "-m", "tests.test_teaching", state, result],
-            cwd=lessons.ROOT,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        child = multiprocessing.get_context("forkserver").Process(target=patient, args=(state, result, said))
+        child.start()
         if kill < 3:
             old = state.stat().st_mtime_ns if state.exists() else 0
-            while child.poll() is None and (state.stat().st_mtime_ns if state.exists() else 0) == old:
+            while child.is_alive() and (state.stat().st_mtime_ns if state.exists() else 0) == old:
                 time.sleep(0.002)
             time.sleep(0.02 * kill)  # in the middle of a step, or of the next saving
-            child.send_signal(signal.SIGKILL)
-            assert child.wait() == -signal.SIGKILL and not result.exists()
+            child.kill()
+            child.join()
+            assert child.exitcode == -signal.SIGKILL and not result.exists()
             torch.load(state, weights_only=True)  # whole, whenever the kill came
-        said = child.communicate()[0]
-    assert child.returncode == 0 and re.match(r"Going on after \d+ of 60 steps\.", said), said
+    child.join()
+    assert child.exitcode == 0 and re.match(r"Going on after \d+ of 60 steps\.", said.read_text()), said.read_text()
     assert (np.load(result) == unbroken[1]).all()
-    assert [path.name for path in tmp_path.iterdir() if path.suffix != ".part"] == ["result.npy"]
+    assert [p.name for p in tmp_path.iterdir() if p.suffix != ".part" and p != said] == ["result.npy"]
 
 
 def test_the_stop_button_finishes_the_step_and_the_same_call_goes_on(tmp_path, unbroken, capsys):
@@ -185,11 +188,3 @@ def test_the_stored_lesson_meets_its_bars():
     assert 0.9 <= taught <= ceiling
     alone, both = (float(re.search(rf"{name}: (-0\.\d+) \(95% interval", printed).group(1)) for name in COSTS)
     assert both > alone / 2  # the cure brings back more than half
-
-
-if __name__ == "__main__":
-    training.SAVE_EVERY = 0.0
-    done = learn(Path(sys.argv[1]), lambda step: time.sleep(0.02))
-    with open(sys.argv[2], "wb") as place:
-        np.save(place, done[1])
-    os._exit(0)

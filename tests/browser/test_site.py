@@ -357,48 +357,60 @@ def test_search_finds_and_the_glossary_is_linked(chromium, served):
     page.context.close()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing(chromium, served, scheme):
-    """Everything in the light, and in the dark what may differ there; a lesson, the other kinds of pages, the maker."""
-    axe = (SITE / "node_modules" / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
-    rules = {} if scheme == "light" else {"runOnly": ["color-contrast", "link-in-text-block"]}
-    page = visit(chromium, served, color_scheme=scheme)
-    page.wait_for_selector("#ideas button")
-    page.click("#settings summary")
-    make(page, prompt="a dog barking in the rain", steps=4, seconds=1.28)
-    shoot(page, f"try-{scheme}")
-    found = {}
-    for file in ["try/index.html", "index.html", "01_first_sound.html", "glossary.html", "search.html"]:
-        if file != "try/index.html":
-            page.goto(f"{served.url}/{file}")
-        page.wait_for_function("!document.getAnimations().some(one => one.playState === 'running')")
-        page.evaluate(axe)
-        ask = "r => axe.run(r).then(found => found.violations.map(v => [v.id, v.nodes[0].html.slice(0, 200)]))"
-        found[file] = page.evaluate(ask, rules)
-    assert not any(found.values()), found
-    assert page.elsewhere == []
-    page.context.close()
-
-
 SLOW = """if (navigator.serviceWorker) {
   const register = navigator.serviceWorker.register.bind(navigator.serviceWorker);
   const pause = () => new Promise(done => setTimeout(done, 2000));
   navigator.serviceWorker.register = (...how) => pause().then(() => register(...how));
 }"""
+LOOKED_AT = {"try/index.html", "index.html", "01_first_sound.html", "glossary.html", "search.html"}  # each kind of page
+DARK = {"runOnly": ["color-contrast", "link-in-text-block"]}  # what may differ there
 
 
-def test_nothing_is_wider_than_a_phone(chromium, served, site):
-    """A slow one, too: its owner asks for a sound before there is anything to make it with."""
+@pytest.fixture(scope="module")
+def seen(chromium, served, site) -> dict[str, dict]:
+    """One visitor's walk: how wide each page is on a phone, and what axe finds on each kind of page, light and dark.
+
+    A slow phone: its owner asks for a sound before there is anything to make it with.
+    """
+    axe = (SITE / "node_modules" / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
+    ask = "r => axe.run(r).then(found => found.violations.map(v => [v.id, v.nodes[0].html.slice(0, 200)]))"
+    seen: dict[str, dict] = {"wide": {}, "light": {}, "dark": {}, "ground": {}}
     page = visit(chromium, served, script=SLOW)
-    page.set_viewport_size({"width": 320, "height": 700})
+    phone, desk = {"width": 320, "height": 700}, page.viewport_size
+    page.set_viewport_size(phone)
     page.wait_for_selector("#ideas button")
     page.click("#settings summary")
     make(page, prompt="a dog barking in the rain", steps=4, seconds=1.28)
     shoot(page, "try-phone")
-    wide = {}
     for file in ["try/index.html", *sorted(path.name for path in site.glob("*.html"))]:
         if file != "try/index.html":
             page.goto(f"{served.url}/{file}")
-        wide[file] = page.evaluate("document.documentElement.scrollWidth")
-    assert set(wide.values()) == {320}, wide
+        seen["wide"][file] = page.evaluate("document.documentElement.scrollWidth")
+        if file not in LOOKED_AT:
+            continue
+        page.set_viewport_size(desk)
+        page.evaluate(axe)
+        for scheme, rules in {"light": {}, "dark": DARK}.items():
+            page.emulate_media(color_scheme=scheme)
+            page.wait_for_function("!document.getAnimations().some(one => one.playState === 'running')")
+            if file == "try/index.html":
+                shoot(page, f"try-{scheme}")
+            seen[scheme][file] = page.evaluate(ask, rules)
+            ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
+            seen["ground"].setdefault(scheme, set()).add(ground)
+        page.emulate_media(color_scheme="light")
+        page.set_viewport_size(phone)
+    assert page.elsewhere == []
     page.context.close()
+    return seen
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing(seen, scheme):
+    assert seen[scheme].keys() == LOOKED_AT
+    assert not any(seen[scheme].values()), seen[scheme]
+    assert seen["ground"]["light"].isdisjoint(seen["ground"]["dark"]), "the dark was light"
+
+
+def test_nothing_is_wider_than_a_phone(seen):
+    assert len(seen["wide"]) > len(lessons.lessons()) and set(seen["wide"].values()) == {320}, seen["wide"]
