@@ -11,8 +11,8 @@ let facts, worker, requests = 0, making = 0;
 const waiting = {}; // by request: what to do with its answers
 const early = []; // what was asked before the worker was there
 const heard = new Audio(); // a step of a film
-try { // light or dark, as it was chosen in the book
-  if (localStorage.mode !== 'auto') document.documentElement.style.colorScheme = localStorage.theme;
+try { // light or dark, where that was chosen in the book; else as the system has it
+  if (['light', 'dark'].includes(localStorage.mode)) document.documentElement.style.colorScheme = localStorage.mode;
 } catch {}
 document.addEventListener('play', () => heard.pause(), true);
 
