@@ -87,11 +87,9 @@ class Clip:
             raise ValueError(f"{name} is no sound that can be read: save it as {kinds}, and load that.") from None
         if samples is None:
             raise ValueError(f"{name} lasts {seconds:,.0f} s: cut it to at most {LONGEST_FILE:.0f} s.")
-        if len(samples) < rate * N_FFT / SAMPLE_RATE:
-            least = N_FFT / SAMPLE_RATE
-            raise ValueError(
-                f"{name} lasts {1000 * len(samples) / rate:.0f} ms: at least {1000 * least:.0f} are needed."
-            )
+        seconds, least = len(samples) / rate, N_FFT / SAMPLE_RATE
+        if seconds < least:
+            raise ValueError(f"{name} lasts {1000 * seconds:.0f} ms: at least {1000 * least:.0f} are needed.")
         if not np.isfinite(samples).all():
             raise ValueError(f"{name} has NaN or infinite samples: it is damaged.")
         return cls(samples.mean(axis=1), rate, {"file": name}).resampled()
@@ -126,9 +124,8 @@ class Clip:
     @property
     def facts(self) -> str:
         """The settings in one line, without the prompt: 'mini-s-v2, 10 steps, guidance 2.5, seed 0'."""
-        s, parts = self.settings, []
-        if s.get("negative_prompt"):
-            parts.append(f'without "{shorten(s["negative_prompt"])}"')
+        s = self.settings
+        parts = [f'without "{shorten(s["negative_prompt"])}"'] if s.get("negative_prompt") else []
         for name, text in {
             "checkpoint": "{}",
             "num_inference_steps": "{} steps",

@@ -136,8 +136,8 @@ def generate_batch(
     given = {r.latents.shape[2] for r in requests if r.latents is not None and r.latents.dim() == 4}
     if given and given != {frames}:
         frames = given.pop()
-        samples = frames * frame
-        length = samples / rate
+        samples, length = frames * frame, frames * frame / rate
+    dtype = pipe.unet.dtype  # diffusers looks through all its modules for it
     with one_call_at_a_time(pipe), isolated(cpu_threads(pipe)):
         drawn = [torch.Generator("cpu").manual_seed(int(r.seed)) for r in requests]
         audios = _call(
@@ -147,7 +147,7 @@ def generate_batch(
             negative_prompt_embeds=torch.cat([encode_prompt(pipe, r.negative_prompt or "") for r in requests])
             if guided
             else None,
-            latents=torch.cat([_start(pipe, r, frames, d) for r, d in zip(requests, drawn, strict=True)]),
+            latents=torch.cat([_start(pipe, r, frames, d) for r, d in zip(requests, drawn, strict=True)]).to(dtype),
             generator=drawn,  # a scheduler that draws noise goes on with each clip's own
             # the pipeline rounds down; half a mel frame more than the latents hold stays clear of 0.29 * 100 = 28.99...
             audio_length_in_s=(frames * pipe.vae_scale_factor + 0.5) * hop / rate,
@@ -167,7 +167,7 @@ def generate_batch(
             "guidance_scale": guidance,
             "seed": int(request.seed),
             "scheduler": type(pipe.scheduler).__name__,
-            "dtype": str(pipe.unet.dtype).removeprefix("torch."),
+            "dtype": str(dtype).removeprefix("torch."),
         }
         clips.append(Clip(_checked_audio(audio[:samples], settings), rate, settings, seconds))
     return clips
@@ -181,7 +181,7 @@ def _start(pipe: AudioLDMPipeline, request: Request, frames: int, generator: tor
     latents = noise if request.latents is None else request.latents.detach().cpu()
     if latents.shape != shape:
         raise ValueError(f"latents must have the shape {shape}, not {tuple(latents.shape)}.")
-    return latents.to(pipe.unet.dtype)
+    return latents
 
 
 def _call(pipe: AudioLDMPipeline, seeds: list[int], **arguments) -> np.ndarray:

@@ -102,7 +102,7 @@ def film(mels: Sequence[np.ndarray], labels: Sequence[str], alt: str = "") -> Fi
     from PIL import Image
 
     picture, frames = strip(mels[:1], labels[:1]), []
-    panel = picture.figure.axes[0]
+    panel, layout = picture.figure.axes[0], picture.figure.get_layout_engine()
     with matplotlib.rc_context(STYLE):
         for mel, label in zip(mels, labels, strict=True):
             panel.images[0].set_data(DB_PER_NEPER * mel.T)
@@ -110,6 +110,8 @@ def film(mels: Sequence[np.ndarray], labels: Sequence[str], alt: str = "") -> Fi
             png = io.BytesIO()
             picture.figure.savefig(png, format="png", dpi=75)
             frames.append(Image.open(png).convert("RGB"))
+            picture.figure.set_layout_engine("none")  # all are laid out as the first, which takes as long as drawing
+    picture.figure.set_layout_engine(layout)
     webp, pauses = io.BytesIO(), [150] * (len(frames) - 1) + [2000]  # milliseconds
     frames[0].save(webp, "WEBP", save_all=True, append_images=frames[1:], duration=pauses, loop=0, quality=60)
     return Film(picture.figure, f"Film of {len(frames)} spectrograms. {alt}".strip(), webp.getvalue())
