@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from multiprocessing import get_context
+from multiprocessing import get_all_start_methods, get_context
 from pathlib import Path
 
 import numpy as np
@@ -83,8 +83,10 @@ def synthesise(
     chunks = range((count + size - 1) // size)
     missing = [c for c in chunks if not (folder / f"{kind}-{seed}-{c:04d}.npy").exists()]
     if missing:
-        # a forked child hangs once torch has started its threads: spawn
-        with ProcessPoolExecutor(os.cpu_count(), get_context("spawn")) as pool:
+        # a forked child hangs once torch has started its threads; those of a process that has only imported it do not
+        context = get_context("forkserver" if "forkserver" in get_all_start_methods() else "spawn")
+        context.set_forkserver_preload(["torch", __name__])
+        with ProcessPoolExecutor(os.cpu_count(), context) as pool:
             for done, _ in enumerate(pool.map(partial(_write_chunk, folder, kind, of_clip, seed, size), missing), 1):
                 say(f"{kind} {seed}: {done * size} of {len(missing) * size} clips")
     return np.concatenate([np.load(folder / f"{kind}-{seed}-{c:04d}.npy") for c in chunks])[:count]
