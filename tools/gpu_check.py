@@ -297,6 +297,7 @@ def check(lab: Lab) -> int:
     """Print a row for each check; return how many failed."""
     print("\n| check | result | s | peak MB | seen |\n| --- | --- | ---: | ---: | --- |")
     failed = 0
+    gc.freeze()  # what is there stays: each look for garbage would walk through all that was imported
     for step in CHECKS:
         start, before = time.perf_counter(), bench.memory(lab.pipe.device, reset=True)
         try:
