@@ -146,7 +146,7 @@ def mutants(tmp_path_factory) -> dict[str, Path]:
     paths["helper"] = Path(shutil.copy(good, project(folder / "sabotaged") / "helper.ipynb"))
 
     edit(paths["stored"], lambda cells: cells["number"].outputs[0].update(text="3.141 in 64 bands\n"))
-    edit(paths["stored"], lambda cells: cells["trained"].outputs[0].update(text="3.141 in 64 bands\n"))
+    edit(paths["stored"], lambda cells: cells["trained"].outputs[0].update(text="3.141 in 63 bands\n"))
     edit(paths["stored"], lambda cells: cells["trained"].metadata.update(tags=["trained"]))
     edit(paths["stored"], lambda cells: cells["html"].outputs[0].data.update({"text/html": "<b>65 bands</b>"}))
     edit(paths["stored"], lambda cells: [output.data.pop("image/png", 0) for output in cells["figure"].outputs])
@@ -177,7 +177,7 @@ def test_sound_lesson_passes_both(mutants, nbval):
 
 
 def test_corrupted_number_turns_nbval_red(nbval):
-    assert "number" in nbval["stored"]
+    assert nbval["stored"] - {"html"} == {"number"}
 
 
 def test_numbers_out_of_a_training_do_not_turn_nbval_red(nbval):
@@ -185,7 +185,7 @@ def test_numbers_out_of_a_training_do_not_turn_nbval_red(nbval):
 
 
 def test_corrupted_html_turns_nbval_red_although_its_payload_is_sanitized(nbval):
-    assert "html" in nbval["stored"]
+    assert nbval["stored"] - {"number"} == {"html"}
 
 
 def test_nbval_lets_the_deleted_picture_pass(nbval):

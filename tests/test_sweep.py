@@ -387,8 +387,8 @@ def test_an_error_in_a_worker_comes_back_and_what_was_finished_stays(random_chec
 
 
 def test_a_huge_grid_asks_first(pipe, tmp_path, generated):
-    with pytest.raises(ValueError, match=r"100,000 clips: pass confirm=True to start"):
-        sweep(pipe, PROMPTS, seeds=range(50_000), folder=tmp_path / "clips")
+    with pytest.raises(ValueError, match=r"1,000,000 clips: pass confirm=True to start"):
+        sweep(pipe, PROMPTS, seeds=range(500_000), folder=tmp_path / "clips")
     assert not generated
     assert not (tmp_path / "clips").exists()
 
