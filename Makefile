@@ -40,7 +40,8 @@ lab: $(VENV)/lessons-ready ## open the lessons in JupyterLab
 
 test: ## everything that continuous integration runs: style, lessons, unit tests
 	@$(MAKE) --jobs=2 $(VENV)/test-ready $(VENV)/browser-ready
-	@$(MAKE) lint nbval $(VENV)/site-ready unit
+	@$(MAKE) --jobs=2 nbval lint $(VENV)/site-ready
+	@$(MAKE) unit
 
 lint: $(VENV)/test-ready ## style of code and lessons
 	@echo "Checking the style ..."

@@ -211,4 +211,5 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parent.parent))
     from utils import load_pipeline
 
+    import_module("utils.sweeps")  # once, not in every process forked from here
     print(json.dumps(everything(load_pipeline(sys.argv[1]), Path(sys.argv[2]))))

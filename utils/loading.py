@@ -90,7 +90,7 @@ def is_mini(pipe: AudioLDMPipeline) -> bool:
 
 def cpu_threads(pipe: AudioLDMPipeline) -> int | None:
     """How many threads a clip is made with on a CPU: one for a mini, which gains nothing by a second; None: as set."""
-    return 1 if is_mini(pipe) and pipe._execution_device.type == "cpu" else None
+    return 1 if is_mini(pipe) and next(pipe.unet.parameters()).device.type == "cpu" else None
 
 
 def regime(pipe: AudioLDMPipeline) -> dict:
