@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ast
-import importlib
+import importlib.util
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
+import textwrap
 from functools import cache
 from importlib.metadata import PackageNotFoundError, packages_distributions, requires, version
 from pathlib import Path
@@ -249,6 +250,23 @@ def test_links_lead_somewhere():
                 assert re.fullmatch(r"https://[a-z0-9.-]+\.[a-z]{2,}(/[^\s\"<>]*)?", link), f"{path.name}: {link}"
             elif not link.startswith(("#", "attachment:")):
                 assert (path.parent / link.partition("#")[0]).exists(), f"{path.name}: {link}"
+
+
+def test_what_documents_import_from_the_project_is_there():
+    found = []
+    for path, text in markdown().items():
+        for block in re.findall(r"^( *)```python\n(.*?)^ *```", text, re.S | re.M):
+            for node in ast.walk(ast.parse(textwrap.dedent(block[1]))):
+                modules = {node.module: node.names} if isinstance(node, ast.ImportFrom) else {}
+                modules |= {alias.name: [] for alias in node.names} if isinstance(node, ast.Import) else {}
+                for module, names in modules.items():
+                    if module and module.split(".")[0] in OWN:
+                        missing = importlib.util.find_spec(module) is None
+                        missing = missing or any(not hasattr(importlib.import_module(module), n.name) for n in names)
+                        found.append((path.name, module, missing))
+        for module in re.findall(r"python -m (?:tools|tests|mini)[.]\w+", text):
+            found.append((path.name, module, importlib.util.find_spec(module.split()[-1]) is None))
+    assert len(found) > 10 and [one for one in found if one[-1]] == []
 
 
 def test_pictures_in_prose_have_alt_text():

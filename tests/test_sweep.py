@@ -386,9 +386,20 @@ def test_an_error_in_a_worker_comes_back_and_what_was_finished_stays(random_chec
 # ---- asking, showing, refusing
 
 
-def test_a_huge_grid_asks_first(pipe, tmp_path, generated):
-    with pytest.raises(ValueError, match=r"1,000,000 clips: pass confirm=True to start"):
-        sweep(pipe, PROMPTS, seeds=range(500_000), folder=tmp_path / "clips")
+THOUSAND = [1 + i / 1000 for i in range(1000)]
+
+
+@pytest.mark.parametrize(
+    ("count", "grid"),
+    [
+        ("1,000,000", {"seeds": range(500_000)}),
+        ("20,000,000,000", {"seeds": range(10_000), "num_inference_steps": range(1, 1001), "guidance_scale": THOUSAND}),
+    ],
+)
+def test_a_huge_grid_asks_first(pipe, tmp_path, generated, count, grid):
+    """And never builds it: the second is more than any memory holds."""
+    with pytest.raises(ValueError, match=f" {count} clips: pass confirm=True to start"):
+        sweep(pipe, PROMPTS, folder=tmp_path / "clips", **grid)
     assert not generated
     assert not (tmp_path / "clips").exists()
 

@@ -11,7 +11,6 @@ import math
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
@@ -42,12 +41,12 @@ class Point(NamedTuple):
         return folder / f"{words}-{key}.wav"
 
 
-def points_of(prompts, negative_prompts, guidance_scale, audio_length_in_s, num_inference_steps, seeds) -> list[Point]:
-    """Every combination of a sweep's settings, each of them one value or several; the last changes fastest.
+def axes_of(prompts, negative_prompts, guidance_scale, audio_length_in_s, num_inference_steps, seeds) -> tuple:
+    """The values of each setting of a sweep's grid, in the order of `Point`; each was given as one or several.
 
     Raises TypeError or ValueError for one that `generate` would refuse.
     """
-    axes = (
+    return (
         several("prompts", prompts, lambda v: Request(v).prompt),
         several("negative_prompts", negative_prompts, lambda v: Request("-", negative_prompt=v).negative_prompt),
         several("guidance_scale", guidance_scale, lambda v: number("guidance_scale", v, 0, MAX_GUIDANCE)),
@@ -57,7 +56,6 @@ def points_of(prompts, negative_prompts, guidance_scale, audio_length_in_s, num_
         several("num_inference_steps", num_inference_steps, lambda v: whole("num_inference_steps", v, 1, 1000)),
         several("seeds", seeds, lambda v: whole("seed", v, 0, MAX_SEED)),
     )
-    return [Point(*values) for values in product(*axes)]
 
 
 def several(name: str, values, check: Callable) -> list:

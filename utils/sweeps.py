@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import math
 import os
 import tempfile
 import threading
@@ -31,7 +32,7 @@ from .clipfiles import is_whole, read_clip, write_clip
 from .fingerprint import fingerprint
 from .generation import MAX_BATCH, generate_batch
 from .loading import checkpoint_name, load_pipeline, locate
-from .points import Point, batches, points_of, several
+from .points import Point, axes_of, batches, several
 from .prompts import Request
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def sweep(
     Explained in lesson 03.
     """
     sources = several("checkpoints", checkpoints, _source)
-    points = points_of(prompts, negative_prompts, guidance_scale, audio_length_in_s, num_inference_steps, seeds)
+    axes = axes_of(prompts, negative_prompts, guidance_scale, audio_length_in_s, num_inference_steps, seeds)
     columns = {getattr(measure, "__name__", measure): _measure(measure) for measure in measures}
     if batch_size is None:
         minis = {checkpoint_name(s) if not isinstance(s, str) else locate(s)[0] for s in sources} <= MINIS
@@ -116,12 +117,13 @@ def sweep(
         raise TypeError(
             "With an executor, name the checkpoints instead of giving pipelines: each worker loads its own."
         )
-    count = len(sources) * len(points)
+    count = math.prod(map(len, (sources, *axes)))  # before it is built: it may be large
     if count > ASK_ABOVE and not confirm:
         raise ValueError(
             f"This grid has {count:,} clips: pass confirm=True to start (the bar says how long it takes, and what is "
             "finished survives any interruption), or leave some out."
         )
+    points = [Point(*values) for values in product(*axes)]  # the last setting changes fastest
     place = _prepared(folder)
     tasks = [(source, batch, size, place) for source in sources for batch, size in batches(points, batch_size)]
     files = {}
