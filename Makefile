@@ -55,7 +55,7 @@ nbval: $(VENV)/test-ready ## run every lesson and compare all its text with what
 
 unit: $(VENV)/test-ready $(VENV)/browser-ready ## the unit tests
 	@echo "Running the unit tests, three at a time: many of them wait ..."
-	@$(BIN)/python -m pytest --numprocesses=3 --durations=10 -q tests
+	@$(BIN)/python -m pytest --numprocesses=3 --durations=10 -q -rs tests
 
 bench: $(VENV)/lessons-ready ## the speed table, beside the model card's own snippet
 	@$(BIN)/python -m tools.bench
