@@ -14,10 +14,15 @@ export OMP_WAIT_POLICY ?= passive
 # a third of the installation would be compiling modules of which most are never imported: Python does it, and keeps it,
 # where one is
 unexport PYTHONDONTWRITEBYTECODE
-PIP := $(BIN)/python -m pip install -qq --no-compile --disable-pip-version-check --constraint $(CONSTRAINTS)
-# pip fetches torch, from where its settings say; uv the rest, in a tenth of pip's time, or pip itself where uv cannot
+TESTED := -qq --disable-pip-version-check --constraint $(CONSTRAINTS)
+PIP := $(BIN)/python -m pip install --no-compile $(TESTED)
+# uv installs in a tenth of pip's time, and pip itself where uv cannot
 uv = { test -x $(BIN)/uv || $(PIP) uv; } && $(BIN)/uv pip install -q --python $(BIN)/python --constraint $(CONSTRAINTS)
 install = { { $(uv) $(1); } 2>/dev/null || $(PIP) $(1); }
+# pip fetches torch, from where its settings say; to change it is left to pip as well
+fetch = $(BIN)/python -m pip download --no-deps --dest $(VENV)/torch $(TESTED) torch
+torch = if test -x $(BIN)/torchrun; then $(PIP) torch; \
+	else rm -rf $(VENV)/torch; $(fetch) && $(call install,$(VENV)/torch/*) && rm -r $(VENV)/torch; fi
 SYSTEM := $(shell uname -s -m)
 HINT := Not to be had for $(shell $(PYTHON) --version 2>&1)? Then: make CONSTRAINTS=/dev/null ...
 ifneq ($(filter Darwin-x86_64 MINGW%-aarch64 MINGW%-arm64 MSYS%-aarch64 MSYS%-arm64,$(subst $() $(),-,$(SYSTEM))),)
@@ -90,11 +95,12 @@ stamp: $(VENV)/lessons-ready ## set the public address, by default that of the c
 $(VENV)/lessons-ready: requirements.txt $(CONSTRAINTS)
 	@echo "Setting up $(VENV) with the versions of $(CONSTRAINTS): minutes the first time, never again ..."
 	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
-	@{ $(PIP) torch && $(call install,-r requirements.txt); } || { echo "$(HINT)"; exit 1; }
 # librosa compiles itself when first used: two kernels that did so at once could spoil its cache for good; and Python the
-# modules, once here instead of in every kernel of a class that starts at once
-	@$(BIN)/python -c "import librosa, numpy; librosa.onset.onset_detect(y=numpy.ones(16000), sr=16000)" & \
-	$(BIN)/python -c "import diffusers, transformers; diffusers.AudioLDMPipeline, transformers.ClapModel" && wait $$!
+# modules, once here instead of in every kernel of a class that starts at once. librosa takes as long as all that follows
+	@$(call install,--constraint requirements.txt librosa)
+	@$(BIN)/python -c "import librosa, numpy; librosa.onset.onset_detect(y=numpy.ones(16000), sr=16000)" & librosa=$$!; \
+	{ { $(torch); } && $(call install,-r requirements.txt); } || { echo "$(HINT)"; exit 1; }; \
+	$(BIN)/python -c "import diffusers, transformers; diffusers.AudioLDMPipeline, transformers.ClapModel" && wait $$librosa
 	@touch $@
 
 $(VENV)/test-ready: $(VENV)/lessons-ready requirements-dev.txt

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gc
 import json
+import multiprocessing.forkserver
 import os
 import signal
 import socket
@@ -19,6 +20,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
+from multiprocessing.context import BaseContext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
@@ -59,6 +61,16 @@ def kernels(environment: dict[str, str]) -> Iterator[dict[str, str]]:
                 yield environment
             finally:
                 server.kill()
+
+
+def processes(*modules: str) -> BaseContext:
+    """How multiprocessing begins processes: as forks of one that has imported these modules, where there are forks."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    multiprocessing.forkserver._forkserver._stop()  # that of other tests has imported others
+    multiprocessing.set_forkserver_preload([*modules])
+    multiprocessing.forkserver.ensure_running()  # before Dask says what it would import
+    return multiprocessing.get_context("forkserver")
 
 
 class _Later:

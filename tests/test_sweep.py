@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import gc
-import multiprocessing.forkserver
 import shutil
 import weakref
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from importlib import import_module
 from itertools import product
+from multiprocessing.context import BaseContext
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from diffusers import DPMSolverMultistepScheduler
+from diffusers import AudioLDMPipeline, DPMSolverMultistepScheduler
 
+from tests.forked import processes
 from utils import generate, load_clips, load_pipeline, measures, sweep
 from utils.fingerprint import fingerprint
 from utils.points import Point
@@ -335,17 +336,12 @@ def test_threads(random_checkpoint, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def method() -> str:
-    """How worker processes begin: as forks of one that has imported what a sweep needs, for the time it takes each."""
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        return "spawn"
-    multiprocessing.set_forkserver_preload(["utils.sweeps"])
-    multiprocessing.forkserver.ensure_running()  # before Dask says what it would import
-    return "forkserver"
+def context() -> BaseContext:
+    return processes("utils.sweeps", AudioLDMPipeline.__module__)
 
 
-def test_processes(random_checkpoint, tmp_path, method):
-    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context(method)) as executor:
+def test_processes(random_checkpoint, tmp_path, context):
+    with ProcessPoolExecutor(2, mp_context=context) as executor:
         check_executor(executor, random_checkpoint, tmp_path)
 
 
@@ -358,12 +354,12 @@ def one_thread():
     torch.set_num_threads(before)
 
 
-def test_dask(random_checkpoint, tmp_path, one_thread, method):
+def test_dask(random_checkpoint, tmp_path, one_thread, context):
     distributed = pytest.importorskip("distributed", reason="Dask is optional: pip install distributed")
     import dask
 
     with (
-        dask.config.set({"distributed.worker.multiprocessing-method": method}),
+        dask.config.set({"distributed.worker.multiprocessing-method": context.get_start_method()}),
         distributed.LocalCluster(n_workers=2, threads_per_worker=2, dashboard_address=None) as cluster,
         distributed.Client(cluster) as client,
     ):

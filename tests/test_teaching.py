@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import re
 import signal
@@ -15,6 +14,7 @@ import pytest
 import torch
 
 import utils
+from tests.forked import processes
 from tools import lessons
 from utils import Clip, train, training
 
@@ -59,10 +59,10 @@ def patient(state: Path, result: Path, said: Path) -> None:
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
 def test_killed_three_times_it_ends_as_if_nothing_had_been(tmp_path, unbroken):
-    multiprocessing.set_forkserver_preload([__name__])  # imported once for all four
+    context = processes(__name__, "torch._dynamo")  # which an optimizer imports
     state, result, said = tmp_path / "state.pt", tmp_path / "result.npy", tmp_path / "said.txt"
     for kill in range(4):
-        child = multiprocessing.get_context("forkserver").Process(target=patient, args=(state, result, said))
+        child = context.Process(target=patient, args=(state, result, said))
         child.start()
         if kill < 3:
             old = state.stat().st_mtime_ns if state.exists() else 0

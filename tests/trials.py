@@ -1,6 +1,6 @@
-"""Each lesson is run once for all the tests; then, in the same kernel, its exercises are tried with other answers.
+"""Each lesson is run once for all the tests; in the same kernel its exercises are tried with other answers.
 
-`make nbval` does it, under strict nbval: `python -m tests.trials` writes the lessons with those answers behind them to
+`make nbval` does it, under strict nbval: `python -m tests.trials` writes the lessons with those answers in them to
 outputs/proof, and conftest.py keeps there what every cell put out. Without it the tests run the lessons themselves.
 """
 
@@ -66,41 +66,48 @@ def remote() -> str:
     return f"file://{folder.name}"
 
 
-def with_answers(path: Path) -> tuple[NotebookNode, dict[tuple[int, str], int]]:
-    """The lesson with answers to its exercises behind it, and which code cell tells what a check said to which."""
-    notebook, tried = lessons.read(path), {}
+def with_answers(path: Path) -> NotebookNode:
+    """The lesson, in which each exercise meets its stub and wrong answers as well; what was added has `tries`.
 
-    def add(source: str) -> int:
-        notebook.cells.append(nbformat.v4.new_code_cell(source, metadata={"tags": ["raises-exception"]}))
-        return len(lessons.code_cells(notebook)) - 1
+    A check that follows one has the exercise's number and the answer there, "stub" for the stub's. The stub is tried
+    where it stands, and the wrong answers behind the solution: each need only say what is wrong about it.
+    """
+    notebook = lessons.read(path)
+    found, cells, number = exercises(notebook), [], 0
 
-    for number, cells in enumerate(exercises(lessons.read(path)), 1):
-        if "exercise" in cells and "check" in cells:
-            add(cells["exercise"].source)
-            tried[number, "stub"] = add(cells["check"].source)
-            add(cells["solution"].source)  # so that a wrong answer need only say what is wrong about it
-        for answer in WRONG.get((path.stem[:2], number), {}):
-            add(answer)
-            tried[number, answer] = add(cells["check"].source)
-    return notebook, tried
+    def add(source: str, tries: list) -> None:
+        cells.append(nbformat.v4.new_code_cell(source, metadata={"tags": ["raises-exception"], "tries": tries}))
+
+    for cell in notebook.cells:
+        cells.append(cell)
+        if "exercise" in lessons.tags(cell):
+            number += 1
+            if "check" in found[number - 1]:
+                add(found[number - 1]["check"].source, [number, "stub"])
+        if "check" in lessons.tags(cell):
+            for answer in WRONG.get((path.stem[:2], number), {}):
+                add(answer, [])
+                add(cell.source, [number, answer])
+    notebook.cells = cells
+    return notebook
 
 
 @cache
 def run(path: Path) -> tuple[NotebookNode, dict[tuple[int, str], str]]:
     """The lesson, executed, and the feedback to (number of the exercise, answer); the stub's is under "stub"."""
-    notebook, tried = with_answers(path)
+    notebook = with_answers(path)
     kept = PROOF / f"{path.stem}.json"
     proof = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
     if proof.get("of") == state(notebook):
         for number, cell in enumerate(lessons.code_cells(notebook)):
             cell.outputs = [nbformat.from_dict(output) for output in proof["cells"][str(number)]]
-            cell.execution_count = number + 1
     else:
         notebook = lessons.run(notebook, path.parent)
-    code = lessons.code_cells(notebook)
-    said = {key: feedback(code[index]) for key, index in tried.items()}
-    notebook.cells = notebook.cells[: len(lessons.read(path).cells)]
-    return notebook, said
+    tries = [(cell, cell.metadata.get("tries")) for cell in notebook.cells]
+    notebook.cells = [cell for cell, of in tries if of is None]
+    for number, cell in enumerate(lessons.code_cells(notebook), 1):
+        cell.execution_count = number  # as without the others
+    return notebook, {tuple(of): feedback(cell) for cell, of in tries if of}
 
 
 def state(notebook: NotebookNode) -> str:
@@ -118,7 +125,7 @@ def main() -> None:
     shutil.rmtree(PROOF, ignore_errors=True)
     PROOF.mkdir(parents=True)
     for path in lessons.lessons():
-        nbformat.write(with_answers(path)[0], PROOF / path.name)
+        nbformat.write(with_answers(path), PROOF / path.name)
 
 
 if __name__ == "__main__":
