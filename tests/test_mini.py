@@ -172,7 +172,7 @@ def test_recipes_are_trained_judged_and_compared_with_the_first(smoke, monkeypat
     from mini.evaluate import load
 
     def noise(pipe, prompts):
-        return list(np.random.default_rng(0).normal(0, 0.1, (len(prompts), 40_960)).astype(np.float32))
+        return list(np.random.default_rng(0).normal(0, 0.1, (len(prompts), 10_240)).astype(np.float32))
 
     monkeypatch.setattr(recipes, "generate_all", noise)
     names = ["as the family", "scale_shift, time steps anywhere"]
@@ -214,7 +214,7 @@ def test_a_telegram_says_the_whole_scene_but_the_middle():
 
 
 def test_robustness_is_measured_on_any_checkpoint_and_its_table_written(smoke, monkeypatch):
-    monkeypatch.setattr(robustness, "generate_all", lambda pipe, prompts, seed: list(np.zeros((len(prompts), 40_960))))
+    monkeypatch.setattr(robustness, "generate_all", lambda pipe, prompts, seed: list(np.zeros((len(prompts), 10_240))))
     found = robustness.robustness(None, smoke.judge)
     assert found["empty prompt"]["sound"] == {**found["empty prompt"]["sound"], "share": 0.0, "n": 48}
     assert found["paraphrases"]["n"] == 96 and found["two sounds"]["both"]["n"] == 96
