@@ -7,7 +7,7 @@ import shutil
 import weakref
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from importlib import import_module
-from itertools import product
+from itertools import count, product
 from multiprocessing.context import BaseContext
 
 import numpy as np
@@ -429,6 +429,7 @@ def test_the_bar_tells_the_time_left_and_can_be_hidden(pipe, tmp_path, capsys, m
         ({"audio_length_in_s": [5, 1e9]}, "audio_length_in_s must be from 0.04 to 60 s, not 1e.09 s"),
         ({"guidance_scale": [float("nan")]}, "guidance_scale must be from 0 to 50"),
         ({"seeds": []}, "seeds is empty"),
+        ({"seeds": count()}, "seeds is too long: give 1 to 1,000,000 values"),
         ({"seeds": [-1]}, "seed must be from 0"),
         ({"measures": ["loudnes"]}, "no measure 'loudnes'.*loudness_db"),
         ({"batch_size": 0}, "batch_size must be from 1 to 64, not 0"),

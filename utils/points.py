@@ -59,12 +59,12 @@ def axes_of(prompts, negative_prompts, guidance_scale, audio_length_in_s, num_in
 
 
 def several(name: str, values, check: Callable) -> list:
-    """`check`ed values, each once, of what may be one or several; raises ValueError where there is none."""
+    """`check`ed values, each once, of what may be one or several; ValueError where there is none, or too many."""
     if values is None or isinstance(values, (str, os.PathLike)) or not isinstance(values, Iterable):
         values = [values]
-    values = list(dict.fromkeys(check(value) for value in values))
-    if not values:
-        raise ValueError(f"{name} is empty: give at least one.")
+    values = list(dict.fromkeys(check(value) for value, _ in zip(values, range(1_000_001), strict=False)))
+    if not 0 < len(values) <= 1_000_000:
+        raise ValueError(f"{name} {'is too long' if values else 'is empty'}: give 1 to 1,000,000 values.")
     return values
 
 
