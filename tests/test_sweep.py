@@ -430,6 +430,7 @@ def test_the_bar_tells_the_time_left_and_can_be_hidden(pipe, tmp_path, capsys, m
         ({"guidance_scale": [float("nan")]}, "guidance_scale must be from 0 to 50"),
         ({"seeds": []}, "seeds is empty"),
         ({"seeds": count()}, "seeds is too long: give 1 to 1,000,000 values"),
+        ({"seeds": [0] * 1_000_000 + [1]}, "seeds is too long"),
         ({"seeds": [-1]}, "seed must be from 0"),
         ({"measures": ["loudnes"]}, "no measure 'loudnes'.*loudness_db"),
         ({"batch_size": 0}, "batch_size must be from 1 to 64, not 0"),

@@ -62,10 +62,10 @@ def several(name: str, values, check: Callable) -> list:
     """`check`ed values, each once, of what may be one or several; ValueError where there is none, or too many."""
     if values is None or isinstance(values, (str, os.PathLike)) or not isinstance(values, Iterable):
         values = [values]
-    values = list(dict.fromkeys(check(value) for value, _ in zip(values, range(1_000_001), strict=False)))
+    values = [value for value, _ in zip(values, range(1_000_001), strict=False)]
     if not 0 < len(values) <= 1_000_000:
         raise ValueError(f"{name} {'is too long' if values else 'is empty'}: give 1 to 1,000,000 values.")
-    return values
+    return list(dict.fromkeys(map(check, values)))
 
 
 def batches(points: Sequence[Point], most: int) -> Iterator[tuple[list[Point], int]]:
