@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 
 import pytest
 
 pytest_plugins = ["tools.printed"]
+
+START = str(Path(__file__).parent / "tests" / "start")  # see there
+if START not in os.environ.get("PYTHONPATH", ""):
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [START, os.environ.get("PYTHONPATH")]))
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -59,9 +64,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log):
 
     class ByFile(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            file, _, name = nodeid.partition("::")
-            if "on_the_real_format" in name or "forked_kernel" in name:  # minutes in all; they share what is forked
-                return "lessons on the stand-in"
+            file = nodeid.partition("::")[0]
             return "browser" if file.startswith("tests/browser/") else file
 
     config.option.loadscopereorder = False

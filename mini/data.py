@@ -9,9 +9,10 @@ from functools import partial
 from multiprocessing import get_all_start_methods, get_context
 from pathlib import Path
 
+import librosa
 import numpy as np
 
-from utils.features import log_mel
+from utils.features import SAMPLE_RATE, log_mel
 
 from .captions import draw_scene, say
 from .sounds import BACKGROUNDS, CLASSES, QUALITIES, Scene, render
@@ -95,3 +96,14 @@ def synthesise(
 def clip_mel(seed: int, index: int) -> np.ndarray:
     """The log-mel-spectrogram of clip `index`: (512, 64)."""
     return log_mel(clip_at(seed, index))
+
+
+def listen(waveform: np.ndarray) -> np.ndarray:
+    """The judge's front end: mel power in dB, float32 (frames of 20 ms, 80)."""
+    power = librosa.feature.melspectrogram(y=waveform, sr=SAMPLE_RATE, n_fft=1024, hop_length=320, n_mels=80)
+    return librosa.power_to_db(power, amin=1e-8, top_db=None).T.astype(np.float32)
+
+
+def heard_clip(seed: int, index: int) -> np.ndarray:
+    """What the judge hears of clip `index`: (257, 80). Here, because who makes it need not import what learns."""
+    return listen(clip_at(seed, index))

@@ -8,30 +8,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import librosa
 import numpy as np
 import torch
 from torch import nn
 
-from utils.features import SAMPLE_RATE
-
 from .clap import Heads, heads_loss, tensors
-from .data import JUDGE_SEED, clip_at, scene_at, stack_labels
+from .data import JUDGE_SEED, listen, scene_at, stack_labels
 from .loop import device, fast_arithmetic, train
 
 FRAMES = 128  # of 20 ms: 2.56 s a training sample; whole clips of any length are judged at once
 WIDTH = 128  # of the embedding whose distribution the Frechet distance compares
-
-
-def listen(waveform: np.ndarray) -> np.ndarray:
-    """The judge's front end: mel power in dB, float32 (frames of 20 ms, 80)."""
-    power = librosa.feature.melspectrogram(y=waveform, sr=SAMPLE_RATE, n_fft=1024, hop_length=320, n_mels=80)
-    return librosa.power_to_db(power, amin=1e-8, top_db=None).T.astype(np.float32)
-
-
-def heard_clip(seed: int, index: int) -> np.ndarray:
-    """`listen` to clip `index` of the synthesised data."""
-    return listen(clip_at(seed, index))
 
 
 class Judge(nn.Module):

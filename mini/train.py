@@ -185,7 +185,7 @@ class Family:
     @cached_property
     def judge(self):
         heard = data.synthesise(
-            self.state / "data", "heard", judge.heard_clip, data.JUDGE_SEED, self.recipe.judge_clips, self.say
+            self.state / "data", "heard", data.heard_clip, data.JUDGE_SEED, self.recipe.judge_clips, self.say
         )
         return judge.train_judge(self.state / "judge.pt", heard, steps=self.recipe.judge_steps, say=self.say)
 

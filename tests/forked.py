@@ -39,8 +39,11 @@ INLINE = "module://matplotlib_inline.backend_inline"  # what a kernel sets befor
 
 
 @contextmanager
-def kernels(environment: dict[str, str]) -> Iterator[dict[str, str]]:
-    """Give Jupyter the kernel NAME, its libraries imported under `environment`; what its users' is to be."""
+def kernels(environment: dict[str, str], wait: bool = True) -> Iterator[dict[str, str]]:
+    """Give Jupyter the kernel NAME, its libraries imported under `environment`; what its users' is to be.
+
+    `wait` until they are imported: on a busy machine Jupyter's own patience with a kernel might end before.
+    """
     if NAME == "python3":
         yield environment
         return
@@ -57,7 +60,8 @@ def kernels(environment: dict[str, str]) -> Iterator[dict[str, str]]:
             patch.dict(os.environ, JUPYTER_PATH=environment["JUPYTER_PATH"]),
         ):
             try:
-                assert server.stdout.read(1), "the process with the libraries did not start"
+                came = server.stdout.read(1 + wait)
+                assert len(came) == 1 + wait, "the process with the libraries did not start"
                 yield environment
             finally:
                 server.kill()
@@ -81,7 +85,12 @@ class _Later:
 
 
 def serve() -> None:
-    """Import what the lessons do, then fork a kernel for everybody who asks."""
+    """Import what the lessons do, then fork a kernel for everybody who asks; who does so earlier waits."""
+    server = socket.socket(socket.AF_UNIX)
+    server.bind(os.environ[PLACE])
+    server.listen()
+    print(".", end="", flush=True)
+    gc.disable()  # in what is imported there is no garbage: to look through it takes a fifth of the time
     kernel = SimpleNamespace(kernel=True, config={"IPKernelApp": {}})  # pandas and tqdm ask, once: is this a kernel?
     with (
         patch("IPython.get_ipython", lambda: kernel),
@@ -91,12 +100,11 @@ def serve() -> None:
         for module, names in LIBRARIES.items():
             for name in names:
                 getattr(import_module(module), name)
-    gc.freeze()  # a kernel need not look for garbage in what was imported: it takes a third of a second each time
+    gc.freeze()  # nor need a kernel look there: it takes a third of a second each time
+    gc.enable()
+    print(".", end="", flush=True)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # who asked learns of a kernel's end from their connection
-    with socket.socket(socket.AF_UNIX) as server:
-        server.bind(os.environ[PLACE])
-        server.listen()
-        print(".", flush=True)
+    with server:
         while True:
             connection = server.accept()[0]
             if os.fork() == 0:
@@ -132,7 +140,7 @@ def ask(arguments: list[str]) -> None:
 
 def main() -> None:
     if sys.argv[1:2] == ["pytest"]:
-        with kernels({}) as environment:
+        with kernels({}, wait=False) as environment:  # pytest begins meanwhile
             command = [sys.executable, "-m", *sys.argv[1:], f"--nbval-kernel-name={NAME}"]
             sys.exit(subprocess.call(command, env={**os.environ, **environment}))
     elif sys.argv[1:]:

@@ -193,7 +193,7 @@ class Client:
         settings = {
             "HF_ENDPOINT": url, "HF_HOME": str(home), "HF_HUB_DOWNLOAD_TIMEOUT": "2", "HF_HUB_ETAG_TIMEOUT": "2",
             "HF_HUB_DISABLE_TELEMETRY": "1", "NO_PROXY": "127.0.0.1,localhost",
-            "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1",
+            "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ["PYTHONPATH"]]), "OMP_NUM_THREADS": "1",
         }  # fmt: skip
         self.process = subprocess.Popen(
             [sys.executable, "-u", "-c", _WORKER],

@@ -9,11 +9,10 @@ import subprocess
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import pytest
 
-from tests.hub import Client, Hub, change_json, make_repository
+from tests.hub import ROOT, Client, Hub, change_json, make_repository
 from utils.checkpoints import CHECKPOINTS
 
 LOAD = "load_pipeline('audioldm-s-full-v2', device='cpu')"
@@ -266,7 +265,8 @@ def test_an_interrupted_learner_can_go_on(hub, client):
     hub.fault = "stalled"
     victim = subprocess.Popen(
         [sys.executable, "-c", f"from utils.loading import load_pipeline; {LOAD}"],
-        env={**os.environ, "HF_ENDPOINT": hub.url, "HF_HOME": str(client.home), "PYTHONPATH": str(Path.cwd())},
+        env={**os.environ, "HF_ENDPOINT": hub.url, "HF_HOME": str(client.home)},
+        cwd=ROOT,
         stderr=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
     )

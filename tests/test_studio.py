@@ -402,8 +402,8 @@ def test_the_ipywidgets_of_colab(minis, tmp_path):
     pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", str(tmp_path / "old"), *packages]
     if subprocess.run(pip, capture_output=True).returncode:
         pytest.skip("the package index is out of reach")
-    root = str(Path(module.__file__).parents[1])
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path / "old"), root])}
+    paths = [str(tmp_path / "old"), str(Path(module.__file__).parents[1]), os.environ["PYTHONPATH"]]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     done = subprocess.run(
         [sys.executable, "-c", OLD_WIDGETS, str(tmp_path / "abx.csv")],
         env=environment,
