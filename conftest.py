@@ -43,8 +43,14 @@ def pytest_sessionfinish() -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     # what takes longest begins, so that none is left alone at the end; the others stay in order
-    first = ("08_", "02_", "06_", "07_", "03_", "test_standin", "test_classroom")
-    items.sort(key=lambda item: next((n for n, of in enumerate(first) if item.path.name.startswith(of)), len(first)))
+    first = ["proof/08_", "proof/02_", "proof/06_", "proof/07_", "proof/03_", "tests/test_standin", "browser/"]
+    first += [f"tests/test_{name}" for name in ("classroom", "hub_", "setup", "mini", "sweep", "studio", "isolation")]
+
+    def place(item: pytest.Item) -> int:
+        path = f"{item.path.parent.name}/{item.path.name}"
+        return next((n for n, begins in enumerate(first) if path.startswith(begins)), len(first))
+
+    items.sort(key=place)
     if any("gpu" in item.keywords for item in items):
         import torch
 
