@@ -13,11 +13,12 @@ import argparse
 import ast
 import csv
 import io
+import multiprocessing
 import os
 import re
 import shutil
-import subprocess
 import sys
+import tempfile
 import textwrap
 import zipfile
 from pathlib import Path
@@ -96,9 +97,9 @@ def build(folder: Path, timeout: int = CELL_SECONDS) -> Path:
         place = folder / "source" / path.stem
         place.mkdir(parents=True, exist_ok=True)
         nbformat.write(source(lessons.read(path)), place / path.name)
-        done = _nbgrader(folder, "generate_assignment", path.stem, "--force", "--create")
-        if done.returncode:
-            raise SystemExit(f"nbgrader could not make {path.stem}:\n{done.stderr[-2000:]}")
+        failed = _nbgrader(folder, "generate_assignment", path.stem, "--force", "--create")
+        if failed:
+            raise SystemExit(f"nbgrader could not make {path.stem}:\n{failed[-2000:]}")
     archive = folder / f"{NAME}-students.zip"
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
         for name in STUDENTS_NEED:
@@ -111,23 +112,42 @@ def build(folder: Path, timeout: int = CELL_SECONDS) -> Path:
     return archive
 
 
-def _nbgrader(folder: Path, *arguments: str, seconds: float | None = None) -> subprocess.CompletedProcess[str]:
-    """Run nbgrader in the course folder; with `seconds`, under the limits that strangers' code gets."""
+def _nbgrader(folder: Path, *arguments: str, seconds: float | None = None) -> str:
+    """Run nbgrader in the course folder; with `seconds`, under the limits that strangers' code gets.
 
-    def limited() -> None:  # in the child, and so in its kernel
+    Returns nothing, or where it fails what it said. It runs in a process of its own: where there are forks, in one of a
+    process that has imported nbgrader, for that takes as long as to grade a short lesson.
+    """
+    multiprocessing.set_forkserver_preload(["nbgrader.apps.nbgraderapp"])
+    context = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
+    with tempfile.TemporaryDirectory() as place:
+        said = Path(place, "said")
+        run = context.Process(target=_run_nbgrader, args=(folder, arguments, said, bool(seconds)), daemon=True)
+        run.start()
+        run.join(seconds)
+        if run.is_alive():
+            run.kill()
+            run.join()
+            return f"TimeoutError: more than {seconds:g} s"
+        return "" if run.exitcode == 0 else said.read_text(encoding="utf-8") or f"it ended with {run.exitcode}"
+
+
+def _run_nbgrader(folder: Path, arguments: tuple[str, ...], said: Path, limited: bool) -> None:
+    """In a process of its own, whose kernels inherit the limits."""
+    with said.open("wb") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    os.chdir(folder)
+    tools = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # nbgrader calls alembic by its name
+    os.environ.update(lessons.ENVIRONMENT, PATH=tools)
+    if limited and os.name == "posix":
         import resource
 
         resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
         resource.setrlimit(resource.RLIMIT_FSIZE, (FILE, FILE))
+    from nbgrader.apps.nbgraderapp import NbGraderApp
 
-    command = [sys.executable, "-m", "nbgrader", *arguments]
-    limits = {"timeout": seconds, "preexec_fn": limited if os.name == "posix" else None} if seconds else {}
-    tools = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # nbgrader calls alembic by its name
-    environment = {**os.environ, **lessons.ENVIRONMENT, "PATH": tools}
-    try:
-        return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, **limits)
-    except subprocess.TimeoutExpired:
-        return subprocess.CompletedProcess(command, 1, "", f"TimeoutError: more than {seconds:g} s")
+    NbGraderApp.launch_instance([*arguments])
 
 
 def grade(handed_in: Path, folder: Path, seconds: float = SECONDS) -> list[dict]:
@@ -173,10 +193,10 @@ def _graded(one: HandIn, folder: Path, seconds: float) -> dict:
         place = folder / "submitted" / student / lesson
         place.mkdir(parents=True, exist_ok=True)
         nbformat.write(one.notebook, place / f"{lesson}.ipynb")
-        done = _nbgrader(folder, "autograde", lesson, "--student", student, "--force", "--create", seconds=seconds)
-        if done.returncode:
-            errors = re.findall(r"^\s*(?:\w+\.)*(\w+(?:Error|Exception): .*)", done.stderr, re.M)
-            error = errors[-1] if errors else done.stderr.strip()[-200:]
+        failed = _nbgrader(folder, "autograde", lesson, "--student", student, "--force", "--create", seconds=seconds)
+        if failed:
+            errors = re.findall(r"^\s*(?:\w+\.)*(\w+(?:Error|Exception): .*)", failed, re.M)
+            error = errors[-1] if errors else failed.strip()[-200:]
             note = "; ".join(filter(None, [f"not graded: {error}", MEANT.get(error.partition(":")[0]), note]))
         else:
             shutil.rmtree(folder / "feedback" / student / lesson, ignore_errors=True)  # nbgrader would keep the old one
