@@ -14,7 +14,7 @@ import soundfile
 from PIL import Image
 
 from utils.clip import Clip, compare
-from utils.player import DB_RANGE, mp3, player, spectrogram_png
+from utils.player import DB_RANGE, mp3, shown, spectrogram_png
 
 RATE = 16_000
 TIME = np.arange(5 * RATE) / RATE
@@ -26,6 +26,11 @@ HTML = ("text/html", "text/plain")
 def clip_of(waveform=TONE, **settings) -> Clip:
     settings = {"checkpoint": "mini-s-v2", "prompt": "a tone", "num_inference_steps": 10, "seed": 0, **settings}
     return Clip(waveform, RATE, settings)
+
+
+def html(*given) -> str:
+    """The player of these clips, with these labels, in so many columns."""
+    return shown(*given)["text/html"]
 
 
 class Outline(HTMLParser):
@@ -72,14 +77,14 @@ def test_a_clip_shows_itself_with_everything_inside():
 
 def test_the_html_is_the_same_every_time_and_small():
     noise = 0.1 * np.random.default_rng(0).standard_normal(len(TIME))
-    first, second = player([clip_of(noise)]), player([clip_of(noise)])
+    first, second = html([clip_of(noise)]), html([clip_of(noise)])
     assert first == second and " id=" not in first
     assert len(first) < 90_000  # the worst case: noise has the largest picture
-    assert len(player([clip_of()])) < 60_000
+    assert len(html([clip_of()])) < 60_000
 
 
 def test_a_prompt_is_text_whatever_it_contains():
-    outline = Outline(player([clip_of(prompt=NASTY, negative_prompt=NASTY)], [NASTY]))
+    outline = Outline(html([clip_of(prompt=NASTY, negative_prompt=NASTY)], [NASTY]))
     assert len(outline.all("script")) == 1 and len(outline.all("img")) == 1
     assert not any(name.startswith("on") for _, attributes in outline.tags for name in attributes)
     assert {"mathjax_ignore", "tex2jax_ignore"} <= set(outline.tags[0][1]["class"].split())  # and dollars are no maths
@@ -87,8 +92,8 @@ def test_a_prompt_is_text_whatever_it_contains():
 
 
 def test_a_prompt_of_10000_characters_is_shortened():
-    html = player([clip_of(prompt="word " * 2000, negative_prompt="x" * 10_000)])
-    assert html.count("word") < 120 and "x" * 80 not in re.sub(r"base64,[\w+/=]+", "", html)
+    made = html([clip_of(prompt="word " * 2000, negative_prompt="x" * 10_000)])
+    assert made.count("word") < 120 and "x" * 80 not in re.sub(r"base64,[\w+/=]+", "", made)
 
 
 def test_the_mp3_is_as_loud_as_the_clip_and_as_long():
@@ -122,11 +127,11 @@ def test_long_short_and_other_rates():
     assert pixels(clip_of(TONE[:20])).shape == (64, 1)
     fast = Clip(0.25 * np.sin(2 * np.pi * 1000 * np.arange(44_100) / 44_100), 44_100)
     assert 63 - np.argmax(pixels(fast)[:, 50]) == 21
-    assert len(player([Clip(TONE[:20])])) > 1000
+    assert len(html([Clip(TONE[:20])])) > 1000
 
 
 def test_compared_clips_share_the_time_axis():
-    outline = Outline(player([clip_of(), clip_of(TONE[: 2 * RATE])], ["long", "short"], 2))
+    outline = Outline(html([clip_of(), clip_of(TONE[: 2 * RATE])], ["long", "short"], 2))
     assert [picture["width"] for picture in outline.all("img")] == ["100%", "40%"]
     bars = [attributes for _, attributes in outline.tags if attributes.get("class") == "aldm-seek"]
     assert [(bar["data-axis"], bar["data-end"]) for bar in bars] == [("5.000", "5.000"), ("5.000", "2.000")]
@@ -238,7 +243,7 @@ def test_browser_controls_follow_the_theme(page):
 
 
 def test_without_scripts_and_styles_the_figure_and_the_player_remain():
-    bare = re.sub(r"<(style|script)>.*?</\1>", "", player([clip_of()]), flags=re.S)
+    bare = re.sub(r"<(style|script)>.*?</\1>", "", html([clip_of()]), flags=re.S)
     outline = Outline(bare)
     assert outline.all("img")[0]["height"] == "128" and "controls" in outline.all("audio")[0]
     assert base64.b64decode(outline.all("audio")[0]["src"].split(",")[1]) == mp3(clip_of())

@@ -14,6 +14,7 @@ import matplotlib
 import numpy as np
 from matplotlib import font_manager
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -72,10 +73,10 @@ class Picture:
         return small_png(self._drawn(), 256)
 
     def _drawn(self) -> Image.Image:
-        drawn = io.BytesIO()
+        canvas = FigureCanvasAgg(self.figure)
         with matplotlib.rc_context(STYLE):
-            self.figure.savefig(drawn, format="png")
-        return Image.open(drawn).convert("RGB")
+            canvas.draw()
+        return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
 
     def _html(self, png: bytes) -> str:
         data = base64.b64encode(png).decode()
@@ -94,7 +95,7 @@ class Picture:
 def small_png(image: Image.Image, colours: int) -> bytes:
     """A PNG file of a picture in at most 256 colours."""
     png = io.BytesIO()
-    image.quantize(colours, dither=Image.Dither.NONE).save(png, "PNG", optimize=True)
+    image.quantize(colours, dither=Image.Dither.NONE).save(png, "PNG")
     return png.getvalue()
 
 

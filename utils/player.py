@@ -31,13 +31,14 @@ NO_MATHS = "mathjax_ignore tex2jax_ignore"  # classes within which dollars are t
 
 def shown(clips: Sequence[Any], labels: Sequence[str] | None = None, columns: int | None = None) -> dict[str, str]:
     """What a notebook stores of clips: the player, and their spectrograms for where there are no players."""
-    return {"text/html": player(clips, labels, columns), "image/png": _base64(still(clips, labels))}
+    drawn, labels = [spectrogram_png(clip) for clip in clips], labels or [""] * len(clips)
+    return {"text/html": player(clips, labels, columns, drawn), "image/png": _base64(still(clips, labels, drawn))}
 
 
-def player(clips: Sequence[Any], labels: Sequence[str] | None = None, columns: int | None = None) -> str:
+def player(clips: Sequence[Any], labels: Sequence[str], columns: int | None, drawn: Sequence[bytes]) -> str:
     """HTML that shows and plays the clips, on one time axis, frequency axis and dB range; see `compare`."""
     axis = max(clip.duration for clip in clips)
-    figures = [_figure(clip, label, axis) for clip, label in zip(clips, labels or [""] * len(clips), strict=True)]
+    figures = [_figure(clip, label, axis, png) for clip, label, png in zip(clips, labels, drawn, strict=True)]
     # MathJax leaves dollars alone by these classes, and JupyterLab the keys where shortcuts are suppressed
     opening = f'<div class="aldm {NO_MATHS}" style="--n:{columns or len(clips)}" data-lm-suppress-shortcuts="true">'
     style, script = _beside("player.css"), _beside("player.js")
@@ -49,7 +50,7 @@ def _beside(name: str) -> str:
     return Path(__file__).with_name(name).read_text(encoding="utf-8")
 
 
-def _figure(clip: Any, label: str, axis: float) -> str:
+def _figure(clip: Any, label: str, axis: float, drawn: bytes) -> str:
     label, prompt = shorten(label), shorten(clip.title, 160)
     name = escape(", ".join(filter(None, [label, prompt])) or "sound")
     title = f"<strong><bdi>{escape(label)}</bdi></strong> " * bool(label) + f"<bdi>{escape(prompt)}</bdi>"
@@ -57,7 +58,7 @@ def _figure(clip: Any, label: str, axis: float) -> str:
     width = f"{100 * clip.duration / axis:.4g}%"
     return f"""<figure><figcaption>{title} <small><bdi>{facts}</bdi></small></figcaption>
 <div class="aldm-plot"><img alt="Log-mel-spectrogram of {name}: {clip.duration:.2f} s, 0 to 8 kHz"
- width="{width}" height="128" src="data:image/png;base64,{_base64(spectrogram_png(clip))}">
+ width="{width}" height="128" src="data:image/png;base64,{_base64(drawn)}">
 {_axes(axis)}
 <div class="aldm-seek" data-axis="{axis:.3f}" data-end="{clip.duration:.3f}"><i></i></div></div>
 <audio controls preload="metadata" aria-label="{name}" src="data:audio/mpeg;base64,{_base64(mp3(clip))}"></audio>
@@ -88,11 +89,11 @@ def spectrogram_png(clip: Any) -> bytes:
     image = Image.fromarray(levels.T[::-1].astype(np.uint8), mode="P")
     image.putpalette((colormaps["magma"].resampled(COLOURS).colors[:, :3] * 255).round().astype(np.uint8).tobytes())
     png = io.BytesIO()
-    image.save(png, "PNG", optimize=True, bits=6)
+    image.save(png, "PNG", bits=6)
     return png.getvalue()
 
 
-def still(clips: Sequence[Any], labels: Sequence[str] | None = None) -> bytes:
+def still(clips: Sequence[Any], labels: Sequence[str], drawn: Sequence[bytes]) -> bytes:
     """The spectrograms as one small PNG, for paper and Word, where no player plays."""
     from matplotlib import colormaps, font_manager
     from PIL import Image, ImageDraw, ImageFont
@@ -103,17 +104,15 @@ def still(clips: Sequence[Any], labels: Sequence[str] | None = None) -> bytes:
     colours = (colormaps["magma"].resampled(STILL_COLOURS).colors[:, :3] * 255).round().astype(np.uint8)
     sheet.putpalette(colours.tobytes() + b"\xff\xff\xff")
     font = ImageFont.truetype(font_manager.findfont("DejaVu Sans"), 12)
-    for number, (clip, label) in enumerate(zip(clips, labels or [""] * len(clips), strict=True)):
-        with Image.open(io.BytesIO(spectrogram_png(clip))) as image:
-            levels = np.asarray(image).astype(int) * STILL_COLOURS // COLOURS
+    for number, (clip, label, spectrogram) in enumerate(zip(clips, labels, drawn, strict=True)):
+        levels = np.asarray(Image.open(io.BytesIO(spectrogram))).astype(int) * STILL_COLOURS // COLOURS
         x, y = number % across * width, number // across * height
-        drawn = Image.fromarray(levels.astype(np.uint8))
         size = (max(1, round((width - 8) * clip.duration / axis)), 128)
-        sheet.paste(drawn.resize(size, Image.Resampling.NEAREST), (x, y + 16))
+        sheet.paste(Image.fromarray(levels.astype(np.uint8)).resize(size, Image.Resampling.NEAREST), (x, y + 16))
         text = ", ".join(filter(None, [label, clip.title, f"{clip.duration:.2f} s, 0 to 8 kHz"]))
         ImageDraw.Draw(sheet).text((x, y), shorten(text, 72), fill=0, font=font)
     png = io.BytesIO()
-    sheet.save(png, "PNG", optimize=True, bits=4)
+    sheet.save(png, "PNG", bits=4)
     return png.getvalue()
 
 
