@@ -1,9 +1,11 @@
-"""Kernels that begin as forks of one process in which the lessons' libraries are imported: seconds less for each.
+"""Processes that begin as forks of one in which the lessons' libraries are imported: seconds less for each.
 
-    python -m tests.forked pytest --nbval ...     run the tests of nbval with such kernels, where there are forks
+    python -m tests.forked kernels pytest --nbval ...         the tests of nbval, with such kernels
+    python -m tests.forked workers pytest --numprocesses=3    the unit tests, with such workers of xdist
 
-For Jupyter it is a kernel like any other. What it starts is this file, which asks the process with the libraries for a
-fork, hands signals on to it, and ends when it ends. Of this project nothing is imported beforehand.
+For Jupyter it is a kernel like any other, and for xdist a Python like any other. What they start is this file, which
+asks the process with the libraries for a fork, hands signals on to it, and ends when it ends. Of this project nothing
+is imported beforehand. Where there are no forks all is as without it.
 """
 
 from __future__ import annotations
@@ -12,22 +14,25 @@ import gc
 import json
 import multiprocessing.forkserver
 import os
+import re
+import shlex
 import signal
 import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from importlib import import_module
 from multiprocessing.context import BaseContext
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from unittest.mock import patch
 
 NAME = "forked" if sys.platform == "linux" else "python3"  # elsewhere libraries do not outlive a fork
-PLACE = "FORKED_KERNELS"  # the environment variable that says where the process with the libraries listens
+PLACE = "FORKED"  # the environment variable that says where the process with the libraries listens
+KERNELS = "FORKED_KERNELS"  # and whether it is for kernels
 LIBRARIES = {
     "ipykernel.kernelapp": ["launch_new_instance"],
     "diffusers": ["AudioLDMPipeline", "AutoencoderKL", "UNet2DConditionModel", "DDIMScheduler"],
@@ -54,17 +59,32 @@ def kernels(environment: dict[str, str], wait: bool = True) -> Iterator[dict[str
         spec.parent.mkdir(parents=True)
         start = [sys.executable, "-I", __file__, "{connection_file}"]
         spec.write_text(json.dumps({"argv": start, "display_name": NAME, "language": "python"}))
-        own = {**os.environ, **environment, "MPLBACKEND": INLINE}
         with (
-            subprocess.Popen([sys.executable, __file__], env=own, stdout=subprocess.PIPE) as server,
+            _server({**environment, "MPLBACKEND": INLINE, KERNELS: "1"}, wait),
             patch.dict(os.environ, JUPYTER_PATH=environment["JUPYTER_PATH"]),
         ):
-            try:
-                came = server.stdout.read(1 + wait)
-                assert len(came) == 1 + wait, "the process with the libraries did not start"
-                yield environment
-            finally:
-                server.kill()
+            yield environment
+
+
+@contextmanager
+def workers() -> Iterator[dict[str, str]]:
+    """The environment in which xdist's workers ask for a fork; it has what tests/conftest.py would set too late."""
+    with TemporaryDirectory() as folder:
+        environment = {"OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg", **os.environ, PLACE: f"{folder}/socket"}
+        with _server(environment, wait=False):
+            yield environment
+
+
+@contextmanager
+def _server(environment: dict[str, str], wait: bool) -> Iterator[None]:
+    own, pipe = {**os.environ, **environment}, subprocess.PIPE
+    with subprocess.Popen([sys.executable, __file__], env=own, stdin=subprocess.DEVNULL, stdout=pipe) as server:
+        try:
+            came = server.stdout.read(1 + wait)
+            assert len(came) == 1 + wait, "the process with the libraries did not start"
+            yield
+        finally:
+            server.kill()
 
 
 def processes(*modules: str) -> BaseContext:
@@ -85,63 +105,81 @@ class _Later:
 
 
 def serve() -> None:
-    """Import what the lessons do, then fork a kernel for everybody who asks; who does so earlier waits."""
+    """Import what the lessons do, then fork for everybody who asks; who does so earlier waits."""
     server = socket.socket(socket.AF_UNIX)
     server.bind(os.environ[PLACE])
     server.listen()
     print(".", end="", flush=True)
     gc.disable()  # in what is imported there is no garbage: to look through it takes a fifth of the time
-    kernel = SimpleNamespace(kernel=True, config={"IPKernelApp": {}})  # pandas and tqdm ask, once: is this a kernel?
-    with (
-        patch("IPython.get_ipython", lambda: kernel),
-        patch("builtins.get_ipython", lambda: kernel, create=True),
-        patch("sys.stderr", _Later()),
-    ):
+    with _as_in_a_kernel() if os.environ.get(KERNELS) else nullcontext():
         for module, names in LIBRARIES.items():
             for name in names:
                 getattr(import_module(module), name)
-    gc.freeze()  # nor need a kernel look there: it takes a third of a second each time
+    gc.freeze()  # nor need a fork look there: it takes a third of a second each time
     gc.enable()
     print(".", end="", flush=True)
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # who asked learns of a kernel's end from their connection
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # who asked learns of a fork's end from their connection
     with server:
         while True:
             connection = server.accept()[0]
             if os.fork() == 0:
                 break
             connection.close()
-    order, streams, *_ = socket.recv_fds(connection, 1 << 20, 2)
+    order, streams, *_ = socket.recv_fds(connection, 1 << 20, 3)
     arguments, folder, environment = json.loads(order)
     os.setsid()
-    for number, stream in enumerate(streams, 1):
+    for number, stream in enumerate(streams):
         os.dup2(stream, number)
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
-    sys.path[0] = ""  # as in every kernel
+    sys.path[0] = ""  # as in every kernel, and with -c
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     connection.send(str(os.getpid()).encode())
     threading.Thread(target=lambda: connection.recv(1) or os._exit(1), daemon=True).start()  # nobody needs it any more
-    parent = f"--IPKernelApp.parent_handle={os.getppid()}"
-    import_module("ipykernel.kernelapp").launch_new_instance(argv=["-f", *arguments, parent])
+    if "-c" in arguments:
+        sys.modules["__main__"] = ModuleType("__main__")
+        exec(arguments[-1], vars(sys.modules["__main__"]))
+    else:
+        parent = f"--IPKernelApp.parent_handle={os.getppid()}"
+        import_module("ipykernel.kernelapp").launch_new_instance(argv=["-f", *arguments, parent])
+
+
+@contextmanager
+def _as_in_a_kernel() -> Iterator[None]:
+    kernel = SimpleNamespace(kernel=True, config={"IPKernelApp": {}})  # pandas and tqdm ask, once: is this a kernel?
+    with (
+        patch("IPython.get_ipython", lambda: kernel),
+        patch("builtins.get_ipython", lambda: kernel, create=True),
+        patch("sys.stderr", _Later()),
+    ):
+        yield
 
 
 def ask(arguments: list[str]) -> None:
-    """What Jupyter takes for the kernel."""
+    """What Jupyter takes for the kernel, and xdist for Python."""
     with socket.socket(socket.AF_UNIX) as connection:
         connection.connect(os.environ[PLACE])
         order = arguments, os.getcwd(), dict(os.environ)
-        socket.send_fds(connection, [json.dumps(order).encode()], [1, 2])
-        kernel = int(connection.recv(20))
+        socket.send_fds(connection, [json.dumps(order).encode()], [0, 1, 2])
+        fork = int(connection.recv(20))
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda number, _: os.kill(kernel, number))
+            signal.signal(number, lambda number, _: os.kill(fork, number))
         connection.recv(1)
 
 
 def main() -> None:
-    if sys.argv[1:2] == ["pytest"]:
+    if sys.argv[1:2] == ["kernels"]:
         with kernels({}, wait=False) as environment:  # pytest begins meanwhile
-            command = [sys.executable, "-m", *sys.argv[1:], f"--nbval-kernel-name={NAME}"]
+            command = [sys.executable, "-m", *sys.argv[2:], f"--nbval-kernel-name={NAME}"]
+            sys.exit(subprocess.call(command, env={**os.environ, **environment}))
+    elif sys.argv[1:2] == ["workers"]:
+        command, how = [sys.executable, "-m", *sys.argv[2:]], nullcontext({})
+        if sys.platform == "linux":
+            python = shlex.join([sys.executable, __file__])
+            command = [re.sub(r"^--numprocesses=(\d+)$", rf"--tx=\1*popen//python={python}", part) for part in command]
+            command, how = [*command, "--dist=load"], workers()
+        with how as environment:
             sys.exit(subprocess.call(command, env={**os.environ, **environment}))
     elif sys.argv[1:]:
         ask(sys.argv[1:])
