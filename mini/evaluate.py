@@ -179,12 +179,12 @@ def picture(pipe, path: Path, num_inference_steps: int = 25) -> None:
 def load(folder: Path):
     """The checkpoint as diffusers loads it, quiet."""
     from diffusers import AudioLDMPipeline
-    from diffusers.utils import logging
 
     import utils.vocoder  # noqa: F401  (named in model_index.json)
+    from utils.loading import quiet
 
-    logging.set_verbosity_error()
-    pipe = AudioLDMPipeline.from_pretrained(folder)
+    with quiet():
+        pipe = AudioLDMPipeline.from_pretrained(folder)
     pipe.set_progress_bar_config(disable=True)
     return pipe
 
