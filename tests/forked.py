@@ -5,7 +5,8 @@
 
 For Jupyter it is a kernel like any other, and for xdist a Python like any other. What they start is this file, which
 asks the process with the libraries for a fork, hands signals on to it, and ends when it ends. Of this project nothing
-is imported beforehand. Where there are no forks all is as without it.
+is imported beforehand, and for the clients of a Hub (tests/hub.py) nothing that asks once where the Hub is. Where there
+are no forks all is as without it.
 """
 
 from __future__ import annotations
@@ -26,20 +27,24 @@ from contextlib import contextmanager, nullcontext
 from importlib import import_module
 from multiprocessing.context import BaseContext
 from pathlib import Path
+from runpy import run_path
 from tempfile import TemporaryDirectory
 from types import ModuleType, SimpleNamespace
 from unittest.mock import patch
 
 NAME = "forked" if sys.platform == "linux" else "python3"  # elsewhere libraries do not outlive a fork
 PLACE = "FORKED"  # the environment variable that says where the process with the libraries listens
-KERNELS = "FORKED_KERNELS"  # and whether it is for kernels
+KERNELS = "FORKED_KERNELS"  # whether it is for kernels
+CLIENTS = "FORKED_CLIENTS"  # where another listens, for clients of a Hub; for that one: PLACE
 LIBRARIES = {
-    "ipykernel.kernelapp": ["launch_new_instance"],
+    "torch": ["Tensor"], "librosa": ["load", "onset", "feature"], "scipy": ["stats", "signal", "spatial"],
+    "pandas": ["DataFrame"], "matplotlib.figure": ["Figure"], "matplotlib.backends.backend_agg": ["FigureCanvasAgg"],
+}  # fmt: skip
+OF_THE_HUB = {
     "diffusers": ["AudioLDMPipeline", "AutoencoderKL", "UNet2DConditionModel", "DDIMScheduler"],
     "transformers": ["ClapModel", "ClapProcessor", "RobertaTokenizerFast", "SpeechT5HifiGan"],
-    "librosa": ["load", "onset", "feature"], "scipy": ["stats"], "pandas": ["DataFrame"], "peft": ["LoraConfig"],
-    "matplotlib.figure": ["Figure"], "matplotlib.backends.backend_agg": ["FigureCanvasAgg"],
-}  # fmt: skip
+    "peft": ["LoraConfig"],
+}
 INLINE = "module://matplotlib_inline.backend_inline"  # what a kernel sets before anybody imports matplotlib
 
 
@@ -70,8 +75,9 @@ def kernels(environment: dict[str, str], wait: bool = True) -> Iterator[dict[str
 def workers() -> Iterator[dict[str, str]]:
     """The environment in which xdist's workers ask for a fork; it has what tests/conftest.py would set too late."""
     with TemporaryDirectory() as folder:
-        environment = {"OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg", **os.environ, PLACE: f"{folder}/socket"}
-        with _server(environment, wait=False):
+        environment = {"OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg", **os.environ}
+        environment |= {PLACE: f"{folder}/workers", CLIENTS: f"{folder}/clients"}
+        with _server(environment, wait=False), _server({**environment, PLACE: environment[CLIENTS]}, wait=False):
             yield environment
 
 
@@ -112,7 +118,8 @@ def serve() -> None:
     print(".", end="", flush=True)
     gc.disable()  # in what is imported there is no garbage: to look through it takes a fifth of the time
     with _as_in_a_kernel() if os.environ.get(KERNELS) else nullcontext():
-        for module, names in LIBRARIES.items():
+        clients = os.environ[PLACE] == os.environ.get(CLIENTS)
+        for module, names in [*LIBRARIES.items(), *([] if clients else OF_THE_HUB.items())]:
             for name in names:
                 getattr(import_module(module), name)
     gc.freeze()  # nor need a fork look there: it takes a third of a second each time
@@ -138,6 +145,7 @@ def serve() -> None:
     connection.send(str(os.getpid()).encode())
     threading.Thread(target=lambda: connection.recv(1) or os._exit(1), daemon=True).start()  # nobody needs it any more
     if "-c" in arguments:
+        run_path(str(Path(__file__).parent / "start" / "sitecustomize.py"))  # as every Python that the tests start
         sys.modules["__main__"] = ModuleType("__main__")
         exec(arguments[-1], vars(sys.modules["__main__"]))
     else:
@@ -147,7 +155,9 @@ def serve() -> None:
 
 @contextmanager
 def _as_in_a_kernel() -> Iterator[None]:
-    kernel = SimpleNamespace(kernel=True, config={"IPKernelApp": {}})  # pandas and tqdm ask, once: is this a kernel?
+    """For pandas and tqdm, which ask once, when they are imported: is this a kernel?"""
+    import_module("ipykernel.kernelapp")
+    kernel = SimpleNamespace(kernel=True, config={"IPKernelApp": {}})
     with (
         patch("IPython.get_ipython", lambda: kernel),
         patch("builtins.get_ipython", lambda: kernel, create=True),

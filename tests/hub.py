@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from tests import forked
 from utils.checkpoints import CHECKPOINTS
 
 ROOT = Path(__file__).parent.parent
@@ -194,8 +195,12 @@ class Client:
             "HF_ENDPOINT": url, "HF_HOME": str(home), "HF_HUB_DOWNLOAD_TIMEOUT": "2", "HF_HUB_ETAG_TIMEOUT": "2",
             "HF_HUB_DISABLE_TELEMETRY": "1", "NO_PROXY": "127.0.0.1,localhost", "OMP_NUM_THREADS": "1",
         }  # fmt: skip
+        command = [sys.executable, "-u", "-c", _WORKER]
+        if forked.CLIENTS in os.environ:
+            command.insert(1, forked.__file__)
+            settings[forked.PLACE] = os.environ[forked.CLIENTS]
         self.process = subprocess.Popen(
-            [sys.executable, "-u", "-c", _WORKER],
+            command,
             env={**os.environ, **settings, **environment},
             cwd=ROOT,
             stdin=subprocess.PIPE,
