@@ -54,13 +54,13 @@ lint: $(VENV)/test-ready ## style of code and lessons
 
 nbval: $(VENV)/test-ready ## run every lesson and compare all its text with what is stored; try answers to its exercises
 	@echo "Running every lesson, two at a time, and comparing what it puts out with what is stored ..."
-	@$(BIN)/python -m tests.trials
-	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.forked kernels pytest $(NBVAL) --numprocesses=2 --durations=5 -q outputs/proof
+	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.forked kernels $(SHELL) -c \
+	"$(BIN)/python -m tests.trials && $(BIN)/python -m pytest $(NBVAL) --numprocesses=2 --durations=5 -q outputs/proof"
 	@$(BIN)/python -m tools.lessons check
 
 unit: $(VENV)/test-ready $(VENV)/browser-ready ## the unit tests
 	@echo "Running the unit tests, three at a time: many of them wait ..."
-	@$(BIN)/python -m tests.forked workers pytest --numprocesses=3 --durations=10 -q -rs tests
+	@$(BIN)/python -m tests.forked workers $(BIN)/python -m pytest --numprocesses=3 --durations=10 -q -rs tests
 
 bench: $(VENV)/lessons-ready ## the speed table, beside the model card's own snippet
 	@$(BIN)/python -m tools.bench

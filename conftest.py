@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
+import sys
 from pathlib import Path
 
 import pytest
@@ -58,6 +60,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             for item in items:
                 if "gpu" in item.keywords:
                     item.add_marker(pytest.mark.skip(reason="needs CUDA"))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes(specs: list) -> None:
+    if "FORKED_CLIENTS" in os.environ:  # see tests/forked.py
+        for spec in specs:
+            spec.python = shlex.join([sys.executable, str(Path(__file__).parent / "tests" / "forked.py")])
 
 
 @pytest.hookimpl(optionalhook=True)

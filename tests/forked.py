@@ -1,12 +1,12 @@
 """Processes that begin as forks of one in which the lessons' libraries are imported: seconds less for each.
 
-    python -m tests.forked kernels pytest --nbval ...         the tests of nbval, with such kernels
-    python -m tests.forked workers pytest --numprocesses=3    the unit tests, with such workers of xdist
+    python -m tests.forked kernels COMMAND     in which nbval's kernels are such forks
+    python -m tests.forked workers COMMAND     in which xdist's workers are, and the clients of a Hub (tests/hub.py)
 
 For Jupyter it is a kernel like any other, and for xdist a Python like any other. What they start is this file, which
 asks the process with the libraries for a fork, hands signals on to it, and ends when it ends. Of this project nothing
-is imported beforehand, and for the clients of a Hub (tests/hub.py) nothing that asks once where the Hub is. Where there
-are no forks all is as without it.
+is imported beforehand, and for the clients nothing that asks once where the Hub is. Where there are no forks all is as
+without it.
 """
 
 from __future__ import annotations
@@ -15,8 +15,6 @@ import gc
 import json
 import multiprocessing.forkserver
 import os
-import re
-import shlex
 import signal
 import socket
 import subprocess
@@ -74,6 +72,9 @@ def kernels(environment: dict[str, str], wait: bool = True) -> Iterator[dict[str
 @contextmanager
 def workers() -> Iterator[dict[str, str]]:
     """The environment in which xdist's workers ask for a fork; it has what tests/conftest.py would set too late."""
+    if NAME == "python3":
+        yield {}
+        return
     with TemporaryDirectory() as folder:
         environment = {"OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg", **os.environ}
         environment |= {PLACE: f"{folder}/workers", CLIENTS: f"{folder}/clients"}
@@ -180,17 +181,12 @@ def ask(arguments: list[str]) -> None:
 
 def main() -> None:
     if sys.argv[1:2] == ["kernels"]:
-        with kernels({}, wait=False) as environment:  # pytest begins meanwhile
-            command = [sys.executable, "-m", *sys.argv[2:], f"--nbval-kernel-name={NAME}"]
-            sys.exit(subprocess.call(command, env={**os.environ, **environment}))
+        with kernels({}, wait=False) as environment:  # the command begins meanwhile
+            environment["PYTEST_ADDOPTS"] = f"--nbval-kernel-name={NAME}"
+            sys.exit(subprocess.call(sys.argv[2:], env={**os.environ, **environment}))
     elif sys.argv[1:2] == ["workers"]:
-        command, how = [sys.executable, "-m", *sys.argv[2:]], nullcontext({})
-        if sys.platform == "linux":
-            python = shlex.join([sys.executable, __file__])
-            command = [re.sub(r"^--numprocesses=(\d+)$", rf"--tx=\1*popen//python={python}", part) for part in command]
-            command, how = [*command, "--dist=load"], workers()
-        with how as environment:
-            sys.exit(subprocess.call(command, env={**os.environ, **environment}))
+        with workers() as environment:
+            sys.exit(subprocess.call(sys.argv[2:], env={**os.environ, **environment}))
     elif sys.argv[1:]:
         ask(sys.argv[1:])
     else:
