@@ -46,7 +46,8 @@ def pytest_sessionfinish() -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     # what takes longest begins, so that none is left alone at the end; the others stay in order
     first = ["proof/08_", "proof/02_", "proof/06_", "proof/07_", "proof/03_", "tests/test_standin", "browser/"]
-    first += [f"tests/test_{name}" for name in ("classroom", "hub_", "setup", "mini", "sweep", "studio", "isolation")]
+    units = ["classroom", "hub_", "setup", "lessons", "mini", "sweep", "studio", "isolation", "gpu_check", "loading"]
+    first += [f"tests/test_{name}" for name in units]
 
     def place(item: pytest.Item) -> int:
         path = f"{item.path.parent.name}/{item.path.name}"
