@@ -65,9 +65,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_setupnodes(specs: list) -> None:
-    if "FORKED_CLIENTS" in os.environ:  # see tests/forked.py
+    from tests import forked  # see there
+
+    if forked.CLIENTS in os.environ:
         for spec in specs:
-            spec.python = shlex.join([sys.executable, str(Path(__file__).parent / "tests" / "forked.py")])
+            spec.python = shlex.join([sys.executable, forked.__file__])
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -182,7 +182,7 @@ def ask(arguments: list[str]) -> None:
 def main() -> None:
     if sys.argv[1:2] == ["kernels"]:
         with kernels({}, wait=False) as environment:  # the command begins meanwhile
-            environment["PYTEST_ADDOPTS"] = f"--nbval-kernel-name={NAME}"
+            environment["PYTEST_ADDOPTS"] = f"{os.environ.get('PYTEST_ADDOPTS', '')} --nbval-kernel-name={NAME}"
             sys.exit(subprocess.call(sys.argv[2:], env={**os.environ, **environment}))
     elif sys.argv[1:2] == ["workers"]:
         with workers() as environment:

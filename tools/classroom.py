@@ -129,7 +129,9 @@ def _nbgrader(folder: Path, *arguments: str, seconds: float | None = None) -> st
             run.kill()
             run.join()
             return f"TimeoutError: more than {seconds:g} s"
-        return "" if run.exitcode == 0 else said.read_text(encoding="utf-8") or f"it ended with {run.exitcode}"
+        if run.exitcode == 0:
+            return ""
+        return said.read_text(encoding="utf-8", errors="replace") or f"it ended with {run.exitcode}"
 
 
 def _run_nbgrader(folder: Path, arguments: tuple[str, ...], said: Path, limited: bool) -> None:
