@@ -32,8 +32,7 @@ from unittest.mock import patch
 
 NAME = "forked" if sys.platform == "linux" else "python3"  # elsewhere libraries do not outlive a fork
 PLACE = "FORKED"  # the environment variable that says where the process with the libraries listens
-KERNELS = "FORKED_KERNELS"  # whether it is for kernels
-CLIENTS = "FORKED_CLIENTS"  # where another listens, for clients of a Hub; for that one: PLACE
+CLIENTS = "FORKED_CLIENTS"  # and where another does, for clients of a Hub
 LIBRARIES = {
     "torch": ["Tensor"], "librosa": ["load", "onset", "feature"], "scipy": ["stats", "signal", "spatial"],
     "pandas": ["DataFrame"], "matplotlib.figure": ["Figure"], "matplotlib.backends.backend_agg": ["FigureCanvasAgg"],
@@ -63,7 +62,7 @@ def kernels(environment: dict[str, str], wait: bool = True) -> Iterator[dict[str
         start = [sys.executable, "-I", __file__, "{connection_file}"]
         spec.write_text(json.dumps({"argv": start, "display_name": NAME, "language": "python"}))
         with (
-            _server({**environment, "MPLBACKEND": INLINE, KERNELS: "1"}, wait),
+            _server("kernels", {**environment, "MPLBACKEND": INLINE}, wait),
             patch.dict(os.environ, JUPYTER_PATH=environment["JUPYTER_PATH"]),
         ):
             yield environment
@@ -78,14 +77,15 @@ def workers() -> Iterator[dict[str, str]]:
     with TemporaryDirectory() as folder:
         environment = {"OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg", **os.environ}
         environment |= {PLACE: f"{folder}/workers", CLIENTS: f"{folder}/clients"}
-        with _server(environment, wait=False), _server({**environment, PLACE: environment[CLIENTS]}, wait=False):
+        of_clients = {**environment, PLACE: environment[CLIENTS]}
+        with _server("workers", environment, wait=False), _server("clients", of_clients, wait=False):
             yield environment
 
 
 @contextmanager
-def _server(environment: dict[str, str], wait: bool) -> Iterator[None]:
-    own, pipe = {**os.environ, **environment}, subprocess.PIPE
-    with subprocess.Popen([sys.executable, __file__], env=own, stdin=subprocess.DEVNULL, stdout=pipe) as server:
+def _server(kind: str, environment: dict[str, str], wait: bool) -> Iterator[None]:
+    own, command = {**os.environ, **environment}, [sys.executable, __file__, "serve", kind]
+    with subprocess.Popen(command, env=own, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as server:
         try:
             came = server.stdout.read(1 + wait)
             assert len(came) == 1 + wait, "the process with the libraries did not start"
@@ -98,10 +98,15 @@ def processes(*modules: str) -> BaseContext:
     """How multiprocessing begins processes: as forks of one that has imported these modules, where there are forks."""
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
-    multiprocessing.forkserver._forkserver._stop()  # that of other tests has imported others
+    stop_forkserver()
     multiprocessing.set_forkserver_preload([*modules])
     multiprocessing.forkserver.ensure_running()  # before Dask says what it would import
     return multiprocessing.get_context("forkserver")
+
+
+def stop_forkserver() -> None:
+    """A process has one fork server, and who comes first chooses what it imports: the next may choose again."""
+    multiprocessing.forkserver._forkserver._stop()
 
 
 class _Later:
@@ -111,16 +116,16 @@ class _Later:
         return getattr(sys.__stderr__ if sys.stderr is self else sys.stderr, name)
 
 
-def serve() -> None:
-    """Import what the lessons do, then fork for everybody who asks; who does so earlier waits."""
+def serve(kind: str) -> None:
+    """Import what kernels, workers or clients need, then fork for everybody who asks; who does so earlier waits."""
     server = socket.socket(socket.AF_UNIX)
     server.bind(os.environ[PLACE])
     server.listen()
     print(".", end="", flush=True)
     gc.disable()  # in what is imported there is no garbage: to look through it takes a fifth of the time
-    with _as_in_a_kernel() if os.environ.get(KERNELS) else nullcontext():
-        clients = os.environ[PLACE] == os.environ.get(CLIENTS)
-        for module, names in [*LIBRARIES.items(), *([] if clients else OF_THE_HUB.items())]:
+    libraries = LIBRARIES if kind == "clients" else LIBRARIES | OF_THE_HUB
+    with _as_in_a_kernel() if kind == "kernels" else nullcontext():
+        for module, names in libraries.items():
             for name in names:
                 getattr(import_module(module), name)
     gc.freeze()  # nor need a fork look there: it takes a third of a second each time
@@ -133,6 +138,11 @@ def serve() -> None:
             if os.fork() == 0:
                 break
             connection.close()
+    _begin(kind, connection)
+
+
+def _begin(kind: str, connection: socket.socket) -> None:
+    """In the fork: become what was asked for."""
     order, streams, *_ = socket.recv_fds(connection, 1 << 20, 3)
     arguments, folder, environment = json.loads(order)
     os.setsid()
@@ -145,13 +155,13 @@ def serve() -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     connection.send(str(os.getpid()).encode())
     threading.Thread(target=lambda: connection.recv(1) or os._exit(1), daemon=True).start()  # nobody needs it any more
-    if "-c" in arguments:
-        run_path(str(Path(__file__).parent / "start" / "sitecustomize.py"))  # as every Python that the tests start
-        sys.modules["__main__"] = ModuleType("__main__")
-        exec(arguments[-1], vars(sys.modules["__main__"]))
-    else:
+    if kind == "kernels":
         parent = f"--IPKernelApp.parent_handle={os.getppid()}"
         import_module("ipykernel.kernelapp").launch_new_instance(argv=["-f", *arguments, parent])
+    else:
+        run_path(str(Path(__file__).parent / "start" / "sitecustomize.py"))  # as every Python that the tests start
+        sys.modules["__main__"] = ModuleType("__main__")
+        exec(arguments[-1], vars(sys.modules["__main__"]))  # python -u -c CODE
 
 
 @contextmanager
@@ -180,17 +190,16 @@ def ask(arguments: list[str]) -> None:
 
 
 def main() -> None:
-    if sys.argv[1:2] == ["kernels"]:
-        with kernels({}, wait=False) as environment:  # the command begins meanwhile
-            environment["PYTEST_ADDOPTS"] = f"{os.environ.get('PYTEST_ADDOPTS', '')} --nbval-kernel-name={NAME}"
-            sys.exit(subprocess.call(sys.argv[2:], env={**os.environ, **environment}))
-    elif sys.argv[1:2] == ["workers"]:
-        with workers() as environment:
-            sys.exit(subprocess.call(sys.argv[2:], env={**os.environ, **environment}))
-    elif sys.argv[1:]:
-        ask(sys.argv[1:])
+    what, *given = sys.argv[1:]
+    if what == "serve":
+        serve(*given)
+    elif what in ("kernels", "workers"):
+        with kernels({}, wait=False) if what == "kernels" else workers() as environment:  # the command begins meanwhile
+            if what == "kernels":
+                environment["PYTEST_ADDOPTS"] = f"{os.environ.get('PYTEST_ADDOPTS', '')} --nbval-kernel-name={NAME}"
+            sys.exit(subprocess.call(given, env={**os.environ, **environment}))
     else:
-        serve()
+        ask(sys.argv[1:])
 
 
 if __name__ == "__main__":

@@ -195,12 +195,12 @@ class Client:
             "HF_ENDPOINT": url, "HF_HOME": str(home), "HF_HUB_DOWNLOAD_TIMEOUT": "2", "HF_HUB_ETAG_TIMEOUT": "2",
             "HF_HUB_DISABLE_TELEMETRY": "1", "NO_PROXY": "127.0.0.1,localhost", "OMP_NUM_THREADS": "1",
         }  # fmt: skip
-        command = [sys.executable, "-u", "-c", _WORKER]
+        python = [sys.executable]
         if forked.CLIENTS in os.environ:
-            command.insert(1, forked.__file__)
+            python.append(forked.__file__)
             settings[forked.PLACE] = os.environ[forked.CLIENTS]
         self.process = subprocess.Popen(
-            command,
+            [*python, "-u", "-c", _WORKER],
             env={**os.environ, **settings, **environment},
             cwd=ROOT,
             stdin=subprocess.PIPE,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import multiprocessing.forkserver
 import os
 import shutil
 import zipfile
@@ -15,6 +14,7 @@ import nbformat
 import pytest
 from nbformat import NotebookNode
 
+from tests.forked import stop_forkserver
 from tools import classroom, lessons
 from tools.handins import hand_ins, identifier
 from tools.repair import opened, repaired
@@ -178,7 +178,7 @@ def project(tmp_path_factory):
         patch.setattr(lessons, "ROOT", folder)
         patch.setattr(lessons, "NOTEBOOKS", folder / "notebooks")
         yield folder
-    multiprocessing.forkserver._forkserver._stop()  # other tests fork from one that has imported other things
+    stop_forkserver()
 
 
 @pytest.fixture(scope="module")
