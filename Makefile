@@ -60,7 +60,7 @@ nbval: $(VENV)/test-ready ## run every lesson and compare all its text with what
 
 unit: $(VENV)/test-ready $(VENV)/browser-ready ## the unit tests
 	@echo "Running the unit tests, three at a time: many of them wait ..."
-	@$(BIN)/python -m tests.forked workers $(BIN)/python -m pytest --numprocesses=3 --durations=10 -q -rs tests
+	@$(BIN)/python -m tests.forked unit $(BIN)/python -m pytest --numprocesses=3 --durations=10 -q -rs tests
 
 bench: $(VENV)/lessons-ready ## the speed table, beside the model card's own snippet
 	@$(BIN)/python -m tools.bench

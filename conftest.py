@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shlex
-import sys
 from pathlib import Path
 
 import pytest
@@ -67,9 +66,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_xdist_setupnodes(specs: list) -> None:
     from tests import forked  # see there
 
-    if forked.CLIENTS in os.environ:
-        for spec in specs:
-            spec.python = shlex.join([sys.executable, forked.__file__])
+    for spec in filter(lambda spec: spec.popen, specs):
+        spec.python = shlex.quote(forked.python())
 
 
 @pytest.hookimpl(optionalhook=True)

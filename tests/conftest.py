@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import multiprocessing
 import os
 from pathlib import Path
 
@@ -12,6 +13,10 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 
 import pytest
 
+from tests import forked
+
+if forked.PYTHON in os.environ:
+    multiprocessing.set_executable(forked.python())
 gc.disable()  # until all is imported: in that there is no garbage, and to look through it takes half a second each time
 
 

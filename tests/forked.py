@@ -1,38 +1,42 @@
 """Processes that begin as forks of one in which the lessons' libraries are imported: seconds less for each.
 
-    python -m tests.forked kernels COMMAND     in which nbval's kernels are such forks
-    python -m tests.forked workers COMMAND     in which xdist's workers are, and the clients of a Hub (tests/hub.py)
+    python -m tests.forked kernels COMMAND     in which Jupyter's kernels are such forks
+    python -m tests.forked unit COMMAND        in which xdist's workers are, and what its tests ask for
 
-For Jupyter it is a kernel like any other, and for xdist a Python like any other. What they start is this file, which
-asks the process with the libraries for a fork, hands signals on to it, and ends when it ends. Of this project nothing
-is imported beforehand, and for the clients nothing that asks once where the Hub is. Where there are no forks all is as
-without it.
+Who starts one starts a command that takes the arguments of Python. It asks the process with the libraries for a fork,
+gives it all that it was given itself, hands signals on to it, and ends as it ends. Of this project nothing is imported
+beforehand, and for the clients of a Hub (tests/hub.py) nothing that asks once where the Hub is. Where there are no
+forks all is as without it.
 """
 
 from __future__ import annotations
 
+import atexit
 import gc
 import json
-import multiprocessing.forkserver
 import os
+import runpy
+import shlex
 import signal
 import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from importlib import import_module
-from multiprocessing.context import BaseContext
 from pathlib import Path
-from runpy import run_path
 from tempfile import TemporaryDirectory
 from types import ModuleType, SimpleNamespace
-from unittest.mock import patch
+from typing import TYPE_CHECKING
 
-NAME = "forked" if sys.platform == "linux" else "python3"  # elsewhere libraries do not outlive a fork
-PLACE = "FORKED"  # the environment variable that says where the process with the libraries listens
-CLIENTS = "FORKED_CLIENTS"  # and where another does, for clients of a Hub
+if TYPE_CHECKING:
+    from multiprocessing.context import BaseContext
+
+FORKS = sys.platform == "linux"  # elsewhere libraries do not outlive a fork
+PYTHON = "FORKED_PYTHON"  # the environment variable that names the command
+CLIENTS = "FORKED_CLIENTS"  # and that for clients of a Hub
+KERNELS = "FORKED_KERNELS"  # and the folder in which Jupyter finds it
 LIBRARIES = {
     "torch": ["Tensor"], "librosa": ["load", "onset", "feature"], "scipy": ["stats", "signal", "spatial"],
     "pandas": ["DataFrame"], "matplotlib.figure": ["Figure"], "matplotlib.backends.backend_agg": ["FigureCanvasAgg"],
@@ -42,60 +46,29 @@ OF_THE_HUB = {
     "transformers": ["ClapModel", "ClapProcessor", "RobertaTokenizerFast", "SpeechT5HifiGan"],
     "peft": ["LoraConfig"],
 }
-INLINE = "module://matplotlib_inline.backend_inline"  # what a kernel sets before anybody imports matplotlib
+
+
+# ---- for tests -------------------------------------------------------------------------------------------------------
+
+
+def python(of: str = PYTHON) -> str:
+    """A Python whose processes begin with the libraries imported; where nobody has made one, the one that runs."""
+    return os.environ.get(of, sys.executable)
 
 
 @contextmanager
-def kernels(environment: dict[str, str], wait: bool = True) -> Iterator[dict[str, str]]:
-    """Give Jupyter the kernel NAME, its libraries imported under `environment`; what its users' is to be.
+def jupyter() -> Iterator[None]:
+    """Kernels that are started meanwhile begin like that; not for tests of limits, which a fork does not inherit."""
+    from unittest.mock import patch
 
-    `wait` until they are imported: on a busy machine Jupyter's own patience with a kernel might end before.
-    """
-    if NAME == "python3":
-        yield environment
-        return
-    with TemporaryDirectory() as folder:
-        environment = {**environment, PLACE: f"{folder}/socket"}
-        environment["JUPYTER_PATH"] = os.pathsep.join(filter(None, [folder, os.environ.get("JUPYTER_PATH")]))
-        spec = Path(folder, "kernels", NAME, "kernel.json")
-        spec.parent.mkdir(parents=True)
-        start = [sys.executable, "-I", __file__, "{connection_file}"]
-        spec.write_text(json.dumps({"argv": start, "display_name": NAME, "language": "python"}))
-        with (
-            _server("kernels", {**environment, "MPLBACKEND": INLINE}, wait),
-            patch.dict(os.environ, JUPYTER_PATH=environment["JUPYTER_PATH"]),
-        ):
-            yield environment
-
-
-@contextmanager
-def workers() -> Iterator[dict[str, str]]:
-    """The environment in which xdist's workers ask for a fork; it has what tests/conftest.py would set too late."""
-    if NAME == "python3":
-        yield {}
-        return
-    with TemporaryDirectory() as folder:
-        environment = {"OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg", **os.environ}
-        environment |= {PLACE: f"{folder}/workers", CLIENTS: f"{folder}/clients"}
-        of_clients = {**environment, PLACE: environment[CLIENTS]}
-        with _server("workers", environment, wait=False), _server("clients", of_clients, wait=False):
-            yield environment
-
-
-@contextmanager
-def _server(kind: str, environment: dict[str, str], wait: bool) -> Iterator[None]:
-    own, command = {**os.environ, **environment}, [sys.executable, __file__, "serve", kind]
-    with subprocess.Popen(command, env=own, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as server:
-        try:
-            came = server.stdout.read(1 + wait)
-            assert len(came) == 1 + wait, "the process with the libraries did not start"
-            yield
-        finally:
-            server.kill()
+    with patch.dict(os.environ, {"JUPYTER_PATH": os.environ[KERNELS]} if KERNELS in os.environ else {}):
+        yield
 
 
 def processes(*modules: str) -> BaseContext:
     """How multiprocessing begins processes: as forks of one that has imported these modules, where there are forks."""
+    import multiprocessing.forkserver
+
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     stop_forkserver()
@@ -106,28 +79,84 @@ def processes(*modules: str) -> BaseContext:
 
 def stop_forkserver() -> None:
     """A process has one fork server, and who comes first chooses what it imports: the next may choose again."""
+    import multiprocessing.forkserver
+
     multiprocessing.forkserver._forkserver._stop()
 
 
-class _Later:
-    """A stream for those who keep sys.stderr from their import on, as loggers do: whatever it is by then."""
-
-    def __getattr__(self, name: str):
-        return getattr(sys.__stderr__ if sys.stderr is self else sys.stderr, name)
+# ---- the process with the libraries ----------------------------------------------------------------------------------
 
 
-def serve(kind: str) -> None:
-    """Import what kernels, workers or clients need, then fork for everybody who asks; who does so earlier waits."""
+@contextmanager
+def kernels(environment: dict[str, str], wait: bool = True) -> Iterator[dict[str, str]]:
+    """Let Jupyter's kernels be forks of a process that has its libraries under `environment`; theirs is to be that.
+
+    `wait` until they are imported: on a busy machine Jupyter's own patience with a kernel might end before.
+    """
+    from unittest.mock import patch
+
+    if not FORKS:
+        yield environment
+        return
+    with TemporaryDirectory() as folder:
+        path = {"JUPYTER_PATH": f"{folder}/kernels"}
+        with _server(path["JUPYTER_PATH"], environment, wait), patch.dict(os.environ, path):
+            yield {**environment, **path}
+
+
+@contextmanager
+def unit() -> Iterator[dict[str, str]]:
+    """The environment of the unit tests; it has what tests/conftest.py would set too late."""
+    if not FORKS:
+        yield {}
+        return
+    with TemporaryDirectory() as folder:
+        environment = {"OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg", **os.environ}
+        for_tests, for_clients = f"{folder}/tests", f"{folder}/clients"
+        with _server(for_tests, environment, wait=False), _server(for_clients, environment, wait=False):
+            named = {PYTHON: f"{for_tests}/python", KERNELS: for_tests, CLIENTS: f"{for_clients}/python"}
+            yield {**environment, **named}
+
+
+@contextmanager
+def _server(folder: str, environment: dict[str, str], wait: bool) -> Iterator[None]:
+    """The process with the libraries, itself a fork of the one for clients where there is one."""
+    os.mkdir(folder)
+    command, own = [python(CLIENTS), __file__, "serve", folder], {**os.environ, **environment}
+    with subprocess.Popen(command, env=own, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as server:
+        try:
+            came = server.stdout.read(1 + wait)
+            assert len(came) == 1 + wait, "the process with the libraries did not start"
+            yield
+        finally:
+            server.kill()
+
+
+def serve(folder: str) -> None:
+    """Import the libraries, then fork for everybody who asks; who does so earlier waits.
+
+    `folder` gets the command "python" that asks, and a kernel of that, in place of Jupyter's own.
+    """
     server = socket.socket(socket.AF_UNIX)
-    server.bind(os.environ[PLACE])
+    server.bind(f"{folder}/socket")
     server.listen()
+    command, kernel = Path(folder, "python"), Path(folder, "kernels", "python3", "kernel.json")
+    asks = shlex.join([sys.executable, "-IS", __file__, "ask", folder])
+    command.write_text(f'#!/bin/sh\nexec {asks} "$@"\n')
+    command.chmod(0o700)
+    kernel.parent.mkdir(parents=True)
+    starts = [str(command), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    starts.append(f"--IPKernelApp.parent_handle={os.getpid()}")
+    kernel.write_text(json.dumps({"argv": starts, "display_name": "Python 3", "language": "python"}))
     print(".", end="", flush=True)
+    kind = Path(folder).name
     gc.disable()  # in what is imported there is no garbage: to look through it takes a fifth of the time
-    libraries = LIBRARIES if kind == "clients" else LIBRARIES | OF_THE_HUB
     with _as_in_a_kernel() if kind == "kernels" else nullcontext():
-        for module, names in libraries.items():
+        for module, names in (LIBRARIES if kind == "clients" else LIBRARIES | OF_THE_HUB).items():
             for name in names:
                 getattr(import_module(module), name)
+    if kind == "kernels":
+        sys.modules["matplotlib"].rcParams["backend"] = "module://matplotlib_inline.backend_inline"
     gc.freeze()  # nor need a fork look there: it takes a third of a second each time
     gc.enable()
     print(".", end="", flush=True)
@@ -138,35 +167,21 @@ def serve(kind: str) -> None:
             if os.fork() == 0:
                 break
             connection.close()
-    _begin(kind, connection)
+    _begin(connection)
 
 
-def _begin(kind: str, connection: socket.socket) -> None:
-    """In the fork: become what was asked for."""
-    order, streams, *_ = socket.recv_fds(connection, 1 << 20, 3)
-    arguments, folder, environment = json.loads(order)
-    os.setsid()
-    for number, stream in enumerate(streams):
-        os.dup2(stream, number)
-    os.chdir(folder)
-    os.environ.clear()
-    os.environ.update(environment)
-    sys.path[0] = ""  # as in every kernel, and with -c
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    connection.send(str(os.getpid()).encode())
-    threading.Thread(target=lambda: connection.recv(1) or os._exit(1), daemon=True).start()  # nobody needs it any more
-    if kind == "kernels":
-        parent = f"--IPKernelApp.parent_handle={os.getppid()}"
-        import_module("ipykernel.kernelapp").launch_new_instance(argv=["-f", *arguments, parent])
-    else:
-        run_path(str(Path(__file__).parent / "start" / "sitecustomize.py"))  # as every Python that the tests start
-        sys.modules["__main__"] = ModuleType("__main__")
-        exec(arguments[-1], vars(sys.modules["__main__"]))  # python -u -c CODE
+class _Later:
+    """A stream for those who keep sys.stderr from their import on, as loggers do: whatever it is by then."""
+
+    def __getattr__(self, name: str):
+        return getattr(sys.__stderr__ if sys.stderr is self else sys.stderr, name)
 
 
 @contextmanager
 def _as_in_a_kernel() -> Iterator[None]:
     """For pandas and tqdm, which ask once, when they are imported: is this a kernel?"""
+    from unittest.mock import patch
+
     import_module("ipykernel.kernelapp")
     kernel = SimpleNamespace(kernel=True, config={"IPKernelApp": {}})
     with (
@@ -177,29 +192,98 @@ def _as_in_a_kernel() -> Iterator[None]:
         yield
 
 
-def ask(arguments: list[str]) -> None:
-    """What Jupyter takes for the kernel, and xdist for Python."""
+# ---- a fork, and who asks for it -------------------------------------------------------------------------------------
+
+
+def ask(folder: str, *arguments: str) -> None:
+    """What others take for Python."""
+    numbers = [int(number) for number in os.listdir("/proc/self/fd")]
+    numbers = [number for number in numbers if number < 3 or _is_open(number) and os.get_inheritable(number)]
     with socket.socket(socket.AF_UNIX) as connection:
-        connection.connect(os.environ[PLACE])
-        order = arguments, os.getcwd(), dict(os.environ)
-        socket.send_fds(connection, [json.dumps(order).encode()], [0, 1, 2])
+        connection.connect(f"{folder}/socket")
+        order = arguments, os.getcwd(), dict(os.environ), numbers
+        socket.send_fds(connection, [json.dumps(order).encode()], numbers)
         fork = int(connection.recv(20))
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda number, _: os.kill(fork, number))
-        connection.recv(1)
+        status = connection.recv(1)
+    sys.exit(status[0] if status else 1)  # none of one that was killed
+
+
+def _is_open(number: int) -> bool:
+    with suppress(OSError):
+        return bool(os.fstat(number))
+    return False
+
+
+def _begin(connection: socket.socket) -> None:
+    """In the fork: be the Python that was asked for."""
+    import fcntl  # not on Windows
+
+    order, given, *_ = socket.recv_fds(connection, 1 << 20, 250)
+    arguments, folder, environment, numbers = json.loads(order)
+    os.setsid()
+    high = [fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, 300) for number in (connection.detach(), *given)]
+    for number in given:
+        os.close(number)
+    connection = socket.socket(fileno=high[0])
+    for number, now in zip(numbers, high[1:], strict=True):
+        os.dup2(now, number)
+        os.close(now)
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    status, own = 1, os.getpid()
+
+    def end() -> None:
+        if os.getpid() == own:  # and not a fork of this one
+            with suppress(OSError, ValueError):
+                sys.stdout.flush()
+                connection.send(bytes([status]))
+
+    atexit.register(end)
+    connection.send(str(own).encode())
+    threading.Thread(target=lambda: connection.recv(1) or os._exit(1), daemon=True).start()  # nobody needs it any more
+    try:
+        _run(arguments)
+        status = 0
+    except SystemExit as ended:
+        status = ended.code & 255 if isinstance(ended.code, int) else int(ended.code is not None)
+        raise
+
+
+def _run(arguments: list[str]) -> None:
+    """What Python does with its arguments."""
+    while arguments[0] in ("-u", "-B", "-I"):
+        arguments.pop(0)
+    path = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    sys.path[:1] = ["", *filter(None, path)]
+    sys.modules.pop("sitecustomize", None)
+    with suppress(ImportError):
+        import_module("sitecustomize")
+    match arguments:
+        case ["-c", code, *_]:
+            sys.argv = [arguments[0], *arguments[2:]]
+            sys.modules["__main__"] = ModuleType("__main__")
+            exec(code, vars(sys.modules["__main__"]))
+        case ["-m", module, *_]:
+            sys.argv, sys.path[0] = arguments[1:], os.getcwd()
+            runpy.run_module(module, run_name="__main__", alter_sys=True)
+        case [file, *_]:
+            sys.argv, sys.path[0] = arguments, str(Path(file).resolve().parent)
+            runpy.run_path(file, run_name="__main__")
 
 
 def main() -> None:
     what, *given = sys.argv[1:]
     if what == "serve":
         serve(*given)
-    elif what in ("kernels", "workers"):
-        with kernels({}, wait=False) if what == "kernels" else workers() as environment:  # the command begins meanwhile
-            if what == "kernels":
-                environment["PYTEST_ADDOPTS"] = f"{os.environ.get('PYTEST_ADDOPTS', '')} --nbval-kernel-name={NAME}"
-            sys.exit(subprocess.call(given, env={**os.environ, **environment}))
+    elif what == "ask":
+        ask(*given)
     else:
-        ask(sys.argv[1:])
+        with kernels({}, wait=False) if what == "kernels" else unit() as environment:  # the command begins meanwhile
+            sys.exit(subprocess.call(given, env={**os.environ, **environment}))
 
 
 if __name__ == "__main__":

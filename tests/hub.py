@@ -14,7 +14,6 @@ import shutil
 import socket
 import struct
 import subprocess
-import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -195,12 +194,8 @@ class Client:
             "HF_ENDPOINT": url, "HF_HOME": str(home), "HF_HUB_DOWNLOAD_TIMEOUT": "2", "HF_HUB_ETAG_TIMEOUT": "2",
             "HF_HUB_DISABLE_TELEMETRY": "1", "NO_PROXY": "127.0.0.1,localhost", "OMP_NUM_THREADS": "1",
         }  # fmt: skip
-        python = [sys.executable]
-        if forked.CLIENTS in os.environ:
-            python.append(forked.__file__)
-            settings[forked.PLACE] = os.environ[forked.CLIENTS]
         self.process = subprocess.Popen(
-            [*python, "-u", "-c", _WORKER],
+            [forked.python(forked.CLIENTS), "-u", "-c", _WORKER],
             env={**os.environ, **settings, **environment},
             cwd=ROOT,
             stdin=subprocess.PIPE,

@@ -415,8 +415,6 @@ def _execute(notebook, folder: str, settings: dict[str, str]):
     for cell in lessons.code_cells(notebook):
         cell.outputs, cell.execution_count = [], None
     options = {"store_widget_state": False, "coalesce_streams": True, "extra_arguments": ["--log-level=40"]}
-    if forked.PLACE in settings:
-        options["kernel_name"] = forked.NAME
     client = NotebookClient(notebook, timeout=1200, resources={"metadata": {"path": folder}}, **options)
     return client.execute(env={**os.environ, **settings})
 

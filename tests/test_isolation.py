@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import multiprocessing
 import subprocess
-import sys
 import textwrap
 import threading
 import warnings
@@ -17,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests import forked
 from utils import Request, encode_audio, encode_prompt, generate, generate_batch
 
 SHORT = {"num_inference_steps": 4, "audio_length_in_s": 0.64}
@@ -193,7 +193,7 @@ def test_forked_workers_do_not_wait_for_threads_that_are_not_there(random_checkp
     """
     environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}  # without OMP_NUM_THREADS
     done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(program)],
+        [forked.python(), "-c", textwrap.dedent(program)],
         cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     assert done.returncode == 0 and done.stdout.split()[-1] == "4", done.stderr

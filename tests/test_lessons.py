@@ -10,12 +10,13 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
 import pytest
 
-from tests import trials
+from tests import forked, trials
 from tools import lessons, printed
 
 LESSONS = lessons.lessons()
@@ -23,6 +24,12 @@ NBVAL = [
     *("--nbval", "--nbval-current-env", "--nbval-cell-timeout=120", "-p", "no:cacheprovider", "-p", "tools.printed"),
     *(f"--nbval-sanitize-with={lessons.ROOT / 'tests' / 'sanitize.cfg'}", "-rA", "--color=no"),
 ]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_kernels() -> Iterator[None]:
+    with forked.jupyter():
+        yield
 
 
 @pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)

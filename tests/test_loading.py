@@ -18,6 +18,7 @@ import torch
 import transformers
 from safetensors.torch import load_file
 
+from tests import forked
 from tests.hub import Client, Hub, change_json, make_repository
 from utils import generate, loading
 from utils.checkpoints import BY_HUB_ID, CHECKPOINTS
@@ -437,7 +438,7 @@ def test_a_script_shows_no_library_either(copy):
     (copy / "unet" / "config.json").write_text("{")
     code = f"from utils import load_pipeline; load_pipeline({str(copy)!r}, device='cpu')"
     root = Path(loading.__file__).parent.parent
-    shown = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True).stderr
+    shown = subprocess.run([forked.python(), "-c", code], cwd=root, capture_output=True, text=True).stderr
     assert shown.strip().splitlines()[-1].startswith("utils.hub.LoadingError: copy cannot be read from")
     assert "site-packages" not in shown and "JSONDecodeError" not in shown
 

@@ -26,7 +26,7 @@ from threading import Thread
 
 import pytest
 
-from tests import trials
+from tests import forked, trials
 from tests.trials import git
 from tools import lessons
 from tools.lessons import ROOT, SETUP_CELL
@@ -345,7 +345,8 @@ def test_from_an_empty_folder_without_a_stamp_the_first_lesson_sounds(tmp_path, 
         assert 'REPO, REF = ""' in setup.source or lessons.address()[0]
         setup.source = on_colab(sessions.server_port, re.sub('REPO, REF = ".*?"', 'REPO, REF = ""', setup.source))
         start = time.monotonic()
-        fresh = lessons.run(lesson, empty, settings)
+        with forked.jupyter():
+            fresh = lessons.run(lesson, empty, settings)
         seconds = time.monotonic() - start
     assert "<audio" in json.dumps(fresh.cells[-1].outputs)
     size = fetched(empty / "audioldm-notebooks")

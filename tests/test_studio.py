@@ -17,6 +17,7 @@ from playground import studio as module
 from playground.edits import begin_with
 from playground.studio import Cancelled, Studio
 from playground.takes import SCHEDULERS, CostModel
+from tests import forked
 from utils import Clip, decode_latents, encode_audio, generate, load_pipeline, log_mel_distance
 
 NASTY = "<img src=x onerror=alert(1)> \"a\" 'b' {c} $d$ \\ \n 😀 שלום"
@@ -405,7 +406,7 @@ def test_the_ipywidgets_of_colab(minis, tmp_path):
     paths = [str(tmp_path / "old"), str(Path(module.__file__).parents[1]), os.environ["PYTHONPATH"]]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     done = subprocess.run(
-        [sys.executable, "-c", OLD_WIDGETS, str(tmp_path / "abx.csv")],
+        [forked.python(), "-c", OLD_WIDGETS, str(tmp_path / "abx.csv")],
         env=environment,
         cwd=tmp_path,
         capture_output=True,
