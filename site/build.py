@@ -42,7 +42,9 @@ def try_page(folder: Path) -> None:
     if not installed.is_file() or installed.stat().st_mtime < lock.stat().st_mtime:
         quiet = ["--ignore-scripts", "--no-audit", "--no-fund", "--silent"]
         run(npm(), "ci", *quiet, cwd=SITE, env={**os.environ, "PATH": PATH})
-    run(sys.executable, "-m", "tools.onnx_export", folder.resolve(), cwd=ROOT)
+    from tools import onnx_export
+
+    onnx_export.main(folder)
     for file in [MODULES / "onnxruntime-web" / "dist" / name for name in RUNTIME]:
         shutil.copy(file, folder)
     pages = [SITE / "try" / "index.html", SITE / "try" / "style.css"]

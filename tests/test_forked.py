@@ -66,7 +66,8 @@ def test_what_is_handed_down_arrives():
 
 
 def test_it_is_interrupted_and_dies_with_who_started_it():
-    code = """import os, time
+    code = """import os, signal, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # who starts the tests may have it ignored
 try:
     print(os.getpid(), flush=True)
     time.sleep(600)

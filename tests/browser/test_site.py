@@ -8,7 +8,6 @@ import importlib.util
 import json
 import re
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -18,6 +17,7 @@ from urllib.parse import urlencode, urlsplit
 import numpy as np
 import pytest
 
+from tests import forked
 from tools import lessons
 from utils import generate, load_pipeline
 from utils.checkpoints import CHECKPOINTS
@@ -49,7 +49,7 @@ def site(tmp_path_factory) -> Path:
     if not CHECKPOINTS["mini-s-v2"].folder.is_dir():
         pytest.skip("no trained mini-s-v2")
     folder = tmp_path_factory.mktemp("site") / "site"
-    built = subprocess.run([sys.executable, SITE / "build.py", folder], capture_output=True, text=True)
+    built = subprocess.run([forked.python(), SITE / "build.py", folder], capture_output=True, text=True)
     assert built.returncode == 0, built.stderr[-3000:]
     assert "WARNING" not in built.stderr, built.stderr
     return folder
@@ -310,25 +310,6 @@ def test_a_hostile_link_is_only_text(studio):
     assert re.fullmatch(r"\w+\.wav", studio.locator("#takes .wav").get_attribute("download"))
 
 
-def test_it_works_without_a_network_after_the_first_visit(chromium, site):
-    server = Served(site)
-    cores = "Object.defineProperty(navigator, 'hardwareConcurrency', {value: 3})"
-    page = visit(chromium, server, "/glossary.html", cores)
-    page.wait_for_function("navigator.serviceWorker.controller")
-    page.wait_for_timeout(500)  # the service worker keeps what came before it
-    page.goto(server.url + "/try/index.html")
-    page.wait_for_selector("#ideas button")
-    make(page, prompt="a clock", steps=2, seconds=0.64)
-    server.close()
-    page.reload()
-    page.wait_for_selector("#ideas button")
-    make(page, prompt="a cat", steps=2, seconds=0.64)
-    assert page.evaluate("crossOriginIsolated"), "the second visit has no threads"
-    page.goto(server.url + "/glossary.html")
-    assert page.locator(".bd-article h1").inner_text().startswith("Glossary")
-    page.context.close()
-
-
 def test_a_browser_that_cannot_says_so_in_one_sentence(chromium, served):
     page = visit(chromium, served, script="delete window.WebAssembly", service_workers="block")
     page.wait_for_function("document.querySelector('#status').textContent.includes('cannot')")
@@ -371,16 +352,29 @@ LOOKED_AT = {"try/index.html", "index.html", "01_first_sound.html", "glossary.ht
 DARK = {"runOnly": ["color-contrast", "link-in-text-block"]}  # what may differ there
 
 
-@pytest.fixture(scope="module")
-def seen(chromium, served, site) -> dict[str, dict]:
-    """One visitor's walk: how wide each page is on a phone, and what axe finds on each kind of page, light and dark.
+CORES = "Object.defineProperty(navigator, 'hardwareConcurrency', {value: 3});"
 
-    A slow phone: its owner asks for a sound before there is anything to make it with.
+
+@pytest.fixture(scope="module")
+def walker(chromium, site) -> Iterator[tuple]:
+    """A visitor with a slow phone of three cores, and the site's server."""
+    server = Served(site)
+    page = visit(chromium, server, script=CORES + SLOW)
+    yield page, server
+    page.context.close()
+    server.close()
+
+
+@pytest.fixture(scope="module")
+def seen(walker, site) -> dict[str, dict]:
+    """Their walk: how wide each page is on a phone, and what axe finds on each kind of page, light and dark.
+
+    They ask for a sound before there is anything to make it with.
     """
+    page, server = walker
     axe = (SITE / "node_modules" / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
     ask = "r => axe.run(r).then(found => found.violations.map(v => [v.id, v.nodes[0].html.slice(0, 200)]))"
     seen: dict[str, dict] = {"wide": {}, "light": {}, "dark": {}, "ground": {}}
-    page = visit(chromium, served, script=SLOW)
     phone, desk = {"width": 320, "height": 700}, page.viewport_size
     page.set_viewport_size(phone)
     page.wait_for_selector("#ideas button")
@@ -389,7 +383,7 @@ def seen(chromium, served, site) -> dict[str, dict]:
     shoot(page, "try-phone")
     for file in ["try/index.html", *sorted(path.name for path in site.glob("*.html"))]:
         if file != "try/index.html":
-            page.goto(f"{served.url}/{file}")
+            page.goto(f"{server.url}/{file}")
         seen["wide"][file] = page.evaluate("document.documentElement.scrollWidth")
         if file not in LOOKED_AT:
             continue
@@ -407,7 +401,6 @@ def seen(chromium, served, site) -> dict[str, dict]:
         page.emulate_media(color_scheme="light")
         page.set_viewport_size(phone)
     assert page.elsewhere == []
-    page.context.close()
     return seen
 
 
@@ -431,3 +424,14 @@ def test_the_maker_is_as_dark_as_the_book_was_chosen_to_be(chromium, served):
 
 def test_nothing_is_wider_than_a_phone(seen):
     assert len(seen["wide"]) > len(lessons.lessons()) and set(seen["wide"].values()) == {320}, seen["wide"]
+
+
+def test_it_works_without_a_network_after_the_first_visit(walker, seen):
+    page, server = walker
+    server.close()
+    page.goto(server.url + "/try/index.html")
+    page.wait_for_selector("#ideas button")
+    make(page, prompt="a cat", steps=2, seconds=0.64)
+    assert page.evaluate("crossOriginIsolated"), "the second visit has no threads"
+    page.goto(server.url + "/glossary.html")
+    assert page.locator(".bd-article h1").inner_text().startswith("Glossary")
