@@ -120,15 +120,16 @@ def _embedded(model: str, item: Clip | str) -> np.ndarray:
 
 @lru_cache(maxsize=2)
 def _load_clap(model: str):
+    place = CHECKPOINTS["mini-s"].folder.with_name(model) if model == MINI_CLAP else Path(model).expanduser()
+    if not place.is_dir():
+        place = model
+        reach(model, "config.json")  # before seconds of imports
+
     import torch
     from transformers import AutoTokenizer, ClapFeatureExtractor, ClapModel
 
     from .loading import quiet
 
-    place = CHECKPOINTS["mini-s"].folder.with_name(model) if model == MINI_CLAP else Path(model).expanduser()
-    if not place.is_dir():
-        place = model
-        reach(model, "config.json")
     try:
         with quiet():
             clap = ClapModel.from_pretrained(place)
