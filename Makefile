@@ -23,6 +23,7 @@ install = { { $(uv) $(1); } 2>/dev/null || $(PIP) $(1); }
 fetch = $(BIN)/python -m pip download --no-deps --dest $(VENV)/torch $(TESTED) torch
 torch = if test -x $(BIN)/torchrun; then $(PIP) torch; \
 	else rm -rf $(VENV)/torch; $(fetch) && $(call install,$(VENV)/torch/*) && rm -r $(VENV)/torch; fi
+AGAIN := $(MAKE)  # by another name `make -n` only shows it
 SYSTEM := $(shell uname -s -m)
 HINT := Not to be had for $(shell $(PYTHON) --version 2>&1)? Then: make CONSTRAINTS=/dev/null ...
 ifneq ($(filter Darwin-x86_64 MINGW%-aarch64 MINGW%-arm64 MSYS%-aarch64 MSYS%-arm64,$(subst $() $(),-,$(SYSTEM))),)
@@ -45,8 +46,8 @@ lab: $(VENV)/lessons-ready ## open the lessons in JupyterLab
 
 test: ## everything that continuous integration runs: style, lessons, unit tests
 	@$(MAKE) --jobs=2 $(VENV)/test-ready $(VENV)/browser-ready
-	@$(MAKE) --jobs=2 nbval lint $(VENV)/site-ready
-	@$(MAKE) unit
+	@$(BIN)/python -m tests.forked unit $(SHELL) -c \
+	"$(AGAIN) --jobs=2 nbval lint $(VENV)/site-ready && $(AGAIN) unit"
 
 lint: $(VENV)/test-ready ## style of code and lessons
 	@echo "Checking the style ..."
@@ -55,8 +56,8 @@ lint: $(VENV)/test-ready ## style of code and lessons
 nbval: $(VENV)/test-ready ## run every lesson and compare all its text with what is stored; try answers to its exercises
 	@echo "Running every lesson, two at a time, and comparing what it puts out with what is stored ..."
 	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.forked kernels $(SHELL) -c \
-	"$(BIN)/python -m tests.trials && $(BIN)/python -m pytest $(NBVAL) --numprocesses=2 --durations=5 -q outputs/proof"
-	@$(BIN)/python -m tools.lessons check
+	"$(BIN)/python -m tools.lessons check && $(BIN)/python -m tests.trials && \
+	$(BIN)/python -m pytest $(NBVAL) --numprocesses=2 --durations=5 -q outputs/proof"
 
 unit: $(VENV)/test-ready $(VENV)/browser-ready ## the unit tests
 	@echo "Running the unit tests, three at a time: many of them wait ..."

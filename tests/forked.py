@@ -5,8 +5,8 @@
 
 Who starts one starts a command that takes the arguments of Python. It asks the process with the libraries for a fork,
 gives it all that it was given itself, hands signals on to it, and ends as it ends. Of this project nothing is imported
-beforehand, and for the clients of a Hub (tests/hub.py) nothing that asks once where the Hub is. Where there are no
-forks all is as without it.
+beforehand; and for the clients of a Hub (tests/hub.py) nothing that asks once where the Hub is, so that of theirs the
+other processes with libraries are forks as well. Where there are no forks all is as without it.
 """
 
 from __future__ import annotations
@@ -39,9 +39,10 @@ CLIENTS = "FORKED_CLIENTS"  # and that for clients of a Hub
 KERNELS = "FORKED_KERNELS"  # and the folder in which Jupyter finds it
 LIBRARIES = {
     "torch": ["Tensor"], "librosa": ["load", "onset", "feature"], "scipy": ["stats", "signal", "spatial"],
-    "pandas": ["DataFrame"], "matplotlib.figure": ["Figure"], "matplotlib.backends.backend_agg": ["FigureCanvasAgg"],
+    "matplotlib.figure": ["Figure"], "matplotlib.backends.backend_agg": ["FigureCanvasAgg"],
 }  # fmt: skip
-OF_THE_HUB = {
+ASKING = {  # once, where the Hub is, or whether this is a kernel
+    "pandas": ["DataFrame"],
     "diffusers": ["AudioLDMPipeline", "AutoencoderKL", "UNet2DConditionModel", "DDIMScheduler"],
     "transformers": ["ClapModel", "ClapProcessor", "RobertaTokenizerFast", "SpeechT5HifiGan"],
     "peft": ["LoraConfig"],
@@ -106,21 +107,26 @@ def kernels(environment: dict[str, str], wait: bool = True) -> Iterator[dict[str
 
 @contextmanager
 def unit() -> Iterator[dict[str, str]]:
-    """The environment of the unit tests; it has what tests/conftest.py would set too late."""
-    if not FORKS:
+    """The environment in which unit tests find all this; where there is one already, that."""
+    from unittest.mock import patch
+
+    if not FORKS or PYTHON in os.environ:
         yield {}
         return
     with TemporaryDirectory() as folder:
-        environment = {"OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg", **os.environ}
+        environment = {"OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg"}  # what tests/conftest.py would set too late
         for_tests, for_clients = f"{folder}/tests", f"{folder}/clients"
-        with _server(for_tests, environment, wait=False), _server(for_clients, environment, wait=False):
-            named = {PYTHON: f"{for_tests}/python", KERNELS: for_tests, CLIENTS: f"{for_clients}/python"}
-            yield {**environment, **named}
+        with (
+            _server(for_clients, environment, wait=False),
+            patch.dict(os.environ, {CLIENTS: f"{for_clients}/python"}),
+            _server(for_tests, environment, wait=False),
+        ):
+            yield {PYTHON: f"{for_tests}/python", KERNELS: for_tests}
 
 
 @contextmanager
 def _server(folder: str, environment: dict[str, str], wait: bool) -> Iterator[None]:
-    """The process with the libraries, itself a fork of the one for clients where there is one."""
+    """A process with libraries; where there is one for clients, a fork of that."""
     os.mkdir(folder)
     command, own = [python(CLIENTS), __file__, "serve", folder], {**os.environ, **environment}
     with subprocess.Popen(command, env=own, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as server:
@@ -151,10 +157,12 @@ def serve(folder: str) -> None:
     print(".", end="", flush=True)
     kind = Path(folder).name
     gc.disable()  # in what is imported there is no garbage: to look through it takes a fifth of the time
+    sys.stderr = _Later()
     with _as_in_a_kernel() if kind == "kernels" else nullcontext():
-        for module, names in (LIBRARIES if kind == "clients" else LIBRARIES | OF_THE_HUB).items():
+        for module, names in (LIBRARIES if kind == "clients" else LIBRARIES | ASKING).items():
             for name in names:
                 getattr(import_module(module), name)
+    sys.stderr = sys.__stderr__
     if kind == "kernels":
         sys.modules["matplotlib"].rcParams["backend"] = "module://matplotlib_inline.backend_inline"
     gc.freeze()  # nor need a fork look there: it takes a third of a second each time
@@ -183,11 +191,12 @@ def _as_in_a_kernel() -> Iterator[None]:
     from unittest.mock import patch
 
     import_module("ipykernel.kernelapp")
+    for name in [name for name in sys.modules if name.partition(".")[0] == "tqdm"]:
+        del sys.modules[name]  # it may have asked already
     kernel = SimpleNamespace(kernel=True, config={"IPKernelApp": {}})
     with (
         patch("IPython.get_ipython", lambda: kernel),
         patch("builtins.get_ipython", lambda: kernel, create=True),
-        patch("sys.stderr", _Later()),
     ):
         yield
 
