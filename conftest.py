@@ -66,8 +66,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_xdist_setupnodes(specs: list) -> None:
     from tests import forked  # see there
 
-    for spec in filter(lambda spec: spec.popen, specs):
-        spec.python = shlex.quote(forked.python())
+    for spec in specs:
+        if spec.popen:  # on this machine
+            spec.python = shlex.quote(forked.python())
 
 
 @pytest.hookimpl(optionalhook=True)
