@@ -6,10 +6,11 @@
 What is real: classes, configurations but for the widths, file formats (two of the four as in 2023), epsilon prediction
 with leading spacing, a VAE of factor 4 with its encoder, HiFi-GAN, 10.24 s, RoBERTa's ids of every word of the lessons,
 a CLAP of 10 s at 48 kHz. What is not: the weights, so that it obeys no word; and to save time the vocoder's blocks have
-one layer and the CLAP a tenth of the frames, the regime is 0.64 s and 3 steps (6 where an exercise counts them) where
-the real ones have 10.24 s and 25, no training takes more than 5 steps and no clip of a sweep more than 3, whatever its
-table says, and sweeps work in batches (`--whole` leaves all but the first two as it is). The lessons' kernels are forks
-of one process. A lesson must get through it without an error, and accept its own solutions.
+one layer, and the CLAP a tenth of the frames and three of four levels; the regime is 0.64 s and 3 steps (6 where an
+exercise counts them) where the real ones have 10.24 s and 25, no training takes more than 5 steps and no clip of a
+sweep more than 3, whatever its table says, and sweeps work in batches (`--whole` leaves all but the first two as it
+is). The lessons' kernels are forks of one process. A lesson must get through it without an error, and accept its own
+solutions.
 """
 
 from __future__ import annotations
@@ -142,8 +143,8 @@ def make_clap(folder: Path, tokenizer: Path) -> Path:
     from transformers import ClapConfig, ClapFeatureExtractor, ClapModel
 
     audio = {
-        "spec_size": 256, "patch_embeds_hidden_size": 8, "depths": [1, 1, 1, 1], "hidden_size": 64,
-        "num_attention_heads": [1, 1, 2, 2], "projection_dim": 512,
+        "spec_size": 128, "patch_embeds_hidden_size": 8, "depths": [1, 1, 1], "hidden_size": 32,
+        "num_attention_heads": [1, 1, 2], "projection_dim": 512,
     }  # fmt: skip
     with torch.random.fork_rng():
         torch.manual_seed(0)
