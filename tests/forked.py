@@ -210,13 +210,20 @@ def ask(folder: str, *arguments: str) -> None:
     numbers = [number for number in numbers if number < 3 or _is_open(number) and os.get_inheritable(number)]
     with socket.socket(socket.AF_UNIX) as connection:
         connection.connect(f"{folder}/socket")
-        order = arguments, os.getcwd(), dict(os.environ), numbers
-        socket.send_fds(connection, [json.dumps(order).encode()], numbers)
-        fork = int(connection.recv(20))
+        order = json.dumps([arguments, os.getcwd(), dict(os.environ), numbers]).encode()
+        # in a stream two messages may arrive as one, and a long one in pieces: the order has its length before it, and
+        # the fork's number is always four bytes
+        socket.send_fds(connection, [_four(len(order))], numbers)
+        connection.sendall(order)
+        fork = int.from_bytes(connection.recv(4), "big") or sys.exit("The process with the libraries has ended.")
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda number, _: os.kill(fork, number))
         status = connection.recv(1)
     sys.exit(status[0] if status else 1)  # none of one that was killed
+
+
+def _four(number: int) -> bytes:
+    return number.to_bytes(4, "big")
 
 
 def _is_open(number: int) -> bool:
@@ -229,8 +236,9 @@ def _begin(connection: socket.socket) -> None:
     """In the fork: be the Python that was asked for."""
     import fcntl  # not on Windows
 
-    order, given, *_ = socket.recv_fds(connection, 1 << 20, 250)
-    arguments, folder, environment, numbers = json.loads(order)
+    size, given, *_ = socket.recv_fds(connection, 4, 250)
+    with connection.makefile("rb") as stream:
+        arguments, folder, environment, numbers = json.loads(stream.read(int.from_bytes(size, "big")))
     os.setsid()
     high = [fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, 300) for number in (connection.detach(), *given)]
     for number in given:
@@ -252,7 +260,7 @@ def _begin(connection: socket.socket) -> None:
                 connection.send(bytes([status]))
 
     atexit.register(end)
-    connection.send(str(own).encode())
+    connection.send(_four(own))
     threading.Thread(target=lambda: connection.recv(1) or os._exit(1), daemon=True).start()  # nobody needs it any more
     try:
         _run(arguments)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -35,6 +38,17 @@ def test_its_end_is_its_own(code, status, last):
     assert (done.returncode, done.stderr.strip().splitlines()[-1:]) == (status, [last] if last else [])
 
 
+def test_an_end_that_comes_at_once_is_heard():
+    """On a busy machine the fork's number and its end arrive together."""
+    with TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as server:
+        server.bind(f"{folder}/socket")
+        server.listen()
+        asks = subprocess.Popen([sys.executable, "-IS", forked.__file__, "ask", folder, "-c", "pass"])
+        with server.accept()[0] as connection:
+            connection.sendall(asks.pid.to_bytes(4, "big") + bytes([7]))
+            assert asks.wait() == 7
+
+
 def test_a_death_is_no_success():
     assert run("-c", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)").returncode
 
@@ -52,7 +66,8 @@ def test_it_takes_code_modules_and_files(tmp_path):
 
 def test_it_has_the_environment_of_who_starts_it(tmp_path):
     (tmp_path / "found.py").write_text("word = 'found'")
-    environment = {"PYTHONPATH": str(tmp_path), "PATH": os.environ["PATH"]}
+    large = {f"LARGE{number}": "x" * 100_000 for number in range(5)}  # as it comes it is in several pieces
+    environment = {"PYTHONPATH": str(tmp_path), "PATH": os.environ["PATH"], **large}
     said = run("-c", "import found, os; print(found.word, *sorted(os.environ))", env=environment).stdout.split()
     assert said[0] == "found" and set(said[1:]) <= {*environment, "PWD", "LC_CTYPE", "OLDPWD", "SHLVL", "_"}
 
