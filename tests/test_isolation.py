@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import multiprocessing
+import os
 import subprocess
 import textwrap
 import threading
@@ -197,3 +198,44 @@ def test_forked_workers_do_not_wait_for_threads_that_are_not_there(random_checkp
         cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     assert done.returncode == 0 and done.stdout.split()[-1] == "4", done.stderr
+
+
+AMID = {  # what another thread of the parent does when a process is forked
+    "nothing": "held.set()",
+    "a bar": "with tqdm.get_lock(): held.set(), done.wait()",
+    "a sweep": "sweep(pipe, 'rain', folder=folder + '/one', seeds=1, **short)",
+}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.parametrize("amid", AMID)
+def test_a_forked_process_waits_for_no_lock_and_leaves_none(random_checkpoint, tmp_path, amid):
+    """Killed for want of memory amid a bar, it left a lock that nobody could open any more: the sweep stood still."""
+    program = f"""
+        import os, signal, threading
+        from tqdm.auto import tqdm
+        from utils import generate, load_pipeline, sweep
+        pipe, folder = load_pipeline({str(random_checkpoint)!r}), {str(tmp_path)!r}
+        short = dict(num_inference_steps=1, audio_length_in_s=0.64)
+        generate(pipe, "rain", **short)  # tqdm has its lock
+        held, done = threading.Event(), threading.Event()
+        pipe.vocoder.register_forward_hook(lambda *_: held.set() or done.wait() and None)
+        def work():
+            {AMID[amid]}
+        other = threading.Thread(target=work)
+        other.start()
+        held.wait()
+        if (child := os.fork()) == 0:
+            done.set()
+            sweep(pipe, "rain", folder=folder + "/two", seeds=1, **short)
+            tqdm.get_lock().acquire()
+            os.kill(os.getpid(), signal.SIGKILL)
+        assert os.waitpid(child, 0)[1] == signal.SIGKILL
+        done.set()
+        other.join()
+        print(len(sweep(pipe, "rain", folder=folder + "/three", seeds=[1, 2], **short)))
+    """
+    done = subprocess.run(
+        [forked.python(), "-c", textwrap.dedent(program)], cwd=ROOT, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0 and done.stdout.split()[-1] == "2", done.stderr

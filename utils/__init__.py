@@ -20,23 +20,15 @@ PUBLIC = {  # module -> the names that lessons import from here
     "clip": ["Clip", "compare"],
     "features": ["log_mel"],
     "measures": [
-        "loudness_db",
-        "noise_floor_db",
-        "spectral_flatness",
-        "spectral_centroid_hz",
-        "onset_rate",
-        "tempo_bpm",
-        "clipped_share",
-        "is_silent",
-        "log_mel_distance",
-        "envelope_correlation",
+        "loudness_db", "noise_floor_db", "spectral_flatness", "spectral_centroid_hz", "onset_rate", "tempo_bpm",
+        "clipped_share", "is_silent", "log_mel_distance", "envelope_correlation",
     ],
     "clap": ["clap_embed", "clap_similarity", "clap_for", "best_of"],
     "intervals": ["Interval", "interval", "knee"],
     "sweeps": ["sweep", "load_clips"],
     "checks": ["check"],
     "training": ["train"],
-}
+}  # fmt: skip
 __all__ = ["plots", *(name for names in PUBLIC.values() for name in names)]
 
 

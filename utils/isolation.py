@@ -13,15 +13,33 @@ from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
 
 import torch
+from tqdm.std import tqdm
 
 _locks: WeakKeyDictionary[Any, threading.RLock] = WeakKeyDictionary()
 _at_work: WeakSet[Any] = WeakSet()
 _changing = threading.Lock()
 _default_dtypes: list[torch.dtype] = []  # what it was, once for each call that is going on: it is one for all threads
 
-# The threads of a forked process do not exist, and waiting for them would never end: there, torch works with one.
+
+def _alone() -> None:
+    """In a forked process, whose parent's other threads do not exist: whoever waits for one of them waits for ever.
+
+    So torch works with one thread, and what another thread held is free. The lock of tqdm's bars is one with the
+    parent's, who would wait for ever for a process that was killed with it in its hand: here they get a new one.
+    """
+    global _changing
+    torch.set_num_threads(1)
+    _locks.clear()
+    _at_work.clear()
+    _changing = threading.Lock()
+    lock, bars = threading.RLock(), [tqdm]
+    for bar in bars:
+        bar.set_lock(lock)
+        bars += bar.__subclasses__()
+
+
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
+    os.register_at_fork(after_in_child=_alone)
 
 
 @contextmanager

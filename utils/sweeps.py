@@ -11,7 +11,6 @@ import gc
 import math
 import os
 import tempfile
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, as_completed
 from itertools import product
@@ -31,6 +30,7 @@ from .clip import Clip
 from .clipfiles import is_whole, read_clip, write_clip
 from .fingerprint import fingerprint
 from .generation import MAX_BATCH, generate_batch
+from .isolation import one_call_at_a_time
 from .loading import checkpoint_name, load_pipeline, locate
 from .points import Point, axes_of, batches, several
 from .prompts import Request
@@ -39,19 +39,11 @@ if TYPE_CHECKING:
     from diffusers import AudioLDMPipeline
 
 MEASURES = (  # those of one clip, by name
-    "loudness_db",
-    "noise_floor_db",
-    "spectral_flatness",
-    "spectral_centroid_hz",
-    "onset_rate",
-    "tempo_bpm",
-    "clipped_share",
-    "is_silent",
-    "clap_similarity",
-)
+    "loudness_db", "noise_floor_db", "spectral_flatness", "spectral_centroid_hz", "onset_rate", "tempo_bpm",
+    "clipped_share", "is_silent", "clap_similarity",
+)  # fmt: skip
 ASK_ABOVE = 500  # clips: an hour on a CPU at the real checkpoints' size
 
-_one_at_a_time = threading.Lock()
 _loaded: dict[str, AudioLDMPipeline] = {}  # at most one: the next checkpoint takes its memory
 _prints: dict[AudioLDMPipeline, str] = {}  # fingerprints of the pipelines of this sweep
 
@@ -204,7 +196,7 @@ def _results(tasks: list[tuple], executor: Executor | None) -> Iterator[tuple[tu
 
 def _finish(source, batch: list[Point], size: int, folder: Path) -> tuple[list[Path], bool]:
     """Generate what is missing of a batch; return the paths of all its clips, and whether anything was missing."""
-    with _one_at_a_time:
+    with one_call_at_a_time(_finish):
         pipe = _open(source)
         if pipe not in _prints:
             _prints[pipe] = fingerprint(pipe)
