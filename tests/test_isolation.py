@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import multiprocessing
-import os
 import subprocess
 import textwrap
 import threading
@@ -179,7 +178,18 @@ def test_half_a_surrogate_is_one_sentence(pipe, prompt):
 # ---- processes
 
 
-@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="this system does not fork")
+forks = pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="this system does not fork")
+
+
+def last_word(program: str, **options) -> str:
+    """What a program in a process of its own prints last."""
+    command = [forked.python(), "-c", textwrap.dedent(program)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, **options)
+    assert done.returncode == 0 and done.stdout, done.stderr
+    return done.stdout.split()[-1]
+
+
+@forks
 def test_forked_workers_do_not_wait_for_threads_that_are_not_there(random_checkpoint, tmp_path):
     program = f"""
         import multiprocessing, torch
@@ -193,21 +203,17 @@ def test_forked_workers_do_not_wait_for_threads_that_are_not_there(random_checkp
             print(len(sweep({str(random_checkpoint)!r}, "rain", folder={str(tmp_path)!r}, executor=pool, **grid)))
     """
     environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}  # without OMP_NUM_THREADS
-    done = subprocess.run(
-        [forked.python(), "-c", textwrap.dedent(program)],
-        cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
-    assert done.returncode == 0 and done.stdout.split()[-1] == "4", done.stderr
+    assert last_word(program, env=environment) == "4"
 
 
 AMID = {  # what another thread of the parent does when a process is forked
     "nothing": "held.set()",
-    "a bar": "with tqdm.get_lock(): held.set(), done.wait()",
+    "a bar": "with tqdm.get_lock(): pause()",
     "a sweep": "sweep(pipe, 'rain', folder=folder + '/one', seeds=1, **short)",
 }
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@forks
 @pytest.mark.parametrize("amid", AMID)
 def test_a_forked_process_waits_for_no_lock_and_leaves_none(random_checkpoint, tmp_path, amid):
     """Killed for want of memory amid a bar, it left a lock that nobody could open any more: the sweep stood still."""
@@ -219,7 +225,10 @@ def test_a_forked_process_waits_for_no_lock_and_leaves_none(random_checkpoint, t
         short = dict(num_inference_steps=1, audio_length_in_s=0.64)
         generate(pipe, "rain", **short)  # tqdm has its lock
         held, done = threading.Event(), threading.Event()
-        pipe.vocoder.register_forward_hook(lambda *_: held.set() or done.wait() and None)
+        def pause(*_):
+            held.set()
+            done.wait()
+        pipe.vocoder.register_forward_hook(pause)
         def work():
             {AMID[amid]}
         other = threading.Thread(target=work)
@@ -235,7 +244,4 @@ def test_a_forked_process_waits_for_no_lock_and_leaves_none(random_checkpoint, t
         other.join()
         print(len(sweep(pipe, "rain", folder=folder + "/three", seeds=[1, 2], **short)))
     """
-    done = subprocess.run(
-        [forked.python(), "-c", textwrap.dedent(program)], cwd=ROOT, capture_output=True, text=True, timeout=300
-    )
-    assert done.returncode == 0 and done.stdout.split()[-1] == "2", done.stderr
+    assert last_word(program) == "2"

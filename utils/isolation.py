@@ -79,7 +79,8 @@ def _float32_by_default() -> Iterator[None]:
 def one_call_at_a_time(thing: Any) -> Iterator[None]:
     """Hold a pipeline for one call: its scheduler and tokenizer keep the state of the call that is going on.
 
-    Another thread waits. Raises RuntimeError for a call from within a call's own callback.
+    Another thread waits. Raises RuntimeError for a call from within a call's own callback. Sweeps hold themselves so,
+    for the checkpoint that is loaded: a lock that is made elsewhere would not be free in a forked process.
     """
     with _locks.setdefault(thing, threading.RLock()):
         if thing in _at_work:
