@@ -11,7 +11,7 @@ from nbformat import NotebookNode
 
 from tools import lessons
 
-FOLDED = {"solution": "a solution", "setup": "the set-up cell"}  # tag -> what is behind the fold
+FOLDED = {"setup": "the set-up cell"}  # tag -> what is behind the fold
 DOCS = {"glossary": "Glossary", "teaching": "For teachers", "real": "The real checkpoints", "speed": "Speed"}
 TERM = r"^\*\*(.+?)\*\* — (.+)$"  # a line of docs/glossary.md
 LINK = r"(?<!!)\[([^\]\n]+)\]\((?!https?:|#|mailto:)([^)\s]+)\)"  # to a file of the project
@@ -36,7 +36,7 @@ def linked(text: str, base: str) -> str:
 
 
 def chapter(path: Path, terms: dict[str, str]) -> NotebookNode:
-    """A lesson without its badges and its links back and forth, its solutions folded, its terms linked once each."""
+    """A lesson without its badges and its links back and forth, its set-up folded, its terms linked once each."""
     terms = dict(terms)  # as a lesson may write it -> as the glossary has it
 
     def term(found: re.Match) -> str:
@@ -52,7 +52,6 @@ def chapter(path: Path, terms: dict[str, str]) -> NotebookNode:
         for tag in {*FOLDED} & set(lessons.tags(cell)):
             cell.metadata["tags"] = [*lessons.tags(cell), "hide-cell"]
             cell.metadata["mystnb"] = {f"code_prompt_{way}": f"{way.title()} {FOLDED[tag]}" for way in ("show", "hide")}
-            cell.source = cell.source.removeprefix(lessons.SOLUTION + "\n")
     return notebook
 
 

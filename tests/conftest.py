@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-import multiprocessing
 import os
 from pathlib import Path
 
@@ -12,18 +10,6 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
 import pytest
-
-from tests import forked
-
-if forked.PYTHON in os.environ:
-    multiprocessing.set_executable(forked.python())
-gc.disable()  # until all is imported: in that there is no garbage, and to look through it takes half a second each time
-
-
-def pytest_collection_finish() -> None:
-    gc.freeze()
-    gc.enable()
-
 
 CAPTIONS = [
     "A dog barking in the rain, high quality.",

@@ -14,6 +14,7 @@ import shutil
 import socket
 import struct
 import subprocess
+import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,7 +22,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from tests import forked
 from utils.checkpoints import CHECKPOINTS
 
 ROOT = Path(__file__).parent.parent
@@ -195,7 +195,7 @@ class Client:
             "HF_HUB_DISABLE_TELEMETRY": "1", "NO_PROXY": "127.0.0.1,localhost", "OMP_NUM_THREADS": "1",
         }  # fmt: skip
         self.process = subprocess.Popen(
-            [forked.python(forked.CLIENTS), "-u", "-c", _WORKER],
+            [sys.executable, "-u", "-c", _WORKER],
             env={**os.environ, **settings, **environment},
             cwd=ROOT,
             stdin=subprocess.PIPE,

@@ -29,7 +29,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tests import forked
 from tests.hub import Hub, back_to_2023, change_json
 from tools import lessons
 
@@ -219,11 +218,13 @@ def lesson_words() -> set[str]:
     """Every word, as the tokenizer cuts them off (" dog" is "Ġdog"), of a text in the lessons' code or exercises."""
     import ast
 
-    from tests.wrong_answers import WRONG
+    from tests import tries
 
     cells = [cell for path in lessons.lessons() for cell in lessons.code_cells(lessons.read(path))]
     sources = [cell.source for cell in cells if "setup" not in lessons.tags(cell)]
-    sources += [answer for answers in WRONG.values() for answer in answers]
+    for path in lessons.lessons():
+        for number, _ in enumerate(lessons.exercises(lessons.read(path)), 1):
+            sources += sum(tries.answers(path.stem[:2], number).values(), [])
     texts = set()
     for source in sources:
         with suppress(SyntaxError):
@@ -442,7 +443,8 @@ def served():
 
 def run(paths: Sequence[Path], jobs: int = 1, checkpoint: str = CHECKPOINT, regime: dict = REGIME) -> list[Result]:
     """Run lessons, `jobs` at a time, and print each result as it comes."""
-    with served() as (hub, home), forked.kernels(environment(hub, home, checkpoint)) as settings:
+    with served() as (hub, home):
+        settings = environment(hub, home, checkpoint)
 
         def one(path: Path) -> Result:
             result = run_lesson(path.stem, lessons.read(path), settings, regime)

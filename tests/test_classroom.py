@@ -14,7 +14,6 @@ import nbformat
 import pytest
 from nbformat import NotebookNode
 
-from tests.forked import stop_forkserver
 from tools import classroom, lessons
 from tools.handins import hand_ins, identifier
 from tools.repair import opened, repaired
@@ -31,11 +30,9 @@ step = 0.32
 # %% [markdown]
 # ### Exercise 1: How long? (easy, 3 minutes)
 
-# %% tags=["solution"]
+# %% tags=["exercise"]
 length = None
-### BEGIN SOLUTION
-length = 22 * step
-### END SOLUTION
+# your code here
 
 # %% tags=["check"]
 from utils import check
@@ -45,14 +42,22 @@ with check():
     assert length >= 7, f"Wrong: {length} s is shorter than 7 s."
     print("Right: the shortest one.")
 
+# %% [markdown] tags=["solution"]
+# <details><summary>A solution</summary>
+#
+# ```python
+# length = None
+# length = 22 * step
+# ```
+#
+# </details>
+
 # %% [markdown]
 # ### Exercise 2: A function (medium, 5 minutes)
 
-# %% tags=["solution"]
+# %% tags=["exercise"]
 def double(x):
-    ### BEGIN SOLUTION
-    return 2 * x
-    ### END SOLUTION
+    # your code here
     return x
 
 # %% tags=["check"]
@@ -60,6 +65,17 @@ with check():
     assert double(2) != 2, "Not yet: `double` gives back what it gets."
     assert double(2) == 4, "Wrong: that is not twice as much."
     print("Right.")
+
+# %% [markdown] tags=["solution"]
+# <details><summary>A solution</summary>
+#
+# ```python
+# def double(x):
+#     return 2 * x
+#     return x
+# ```
+#
+# </details>
 """
 RIGHT = {"exercise-1": "length = 7.04", "exercise-2": "def double(x):\n    return x + x"}
 ENDLESS = "import time\nwhile True:\n    time.sleep(1)"
@@ -178,7 +194,6 @@ def project(tmp_path_factory):
         patch.setattr(lessons, "ROOT", folder)
         patch.setattr(lessons, "NOTEBOOKS", folder / "notebooks")
         yield folder
-    stop_forkserver()
 
 
 @pytest.fixture(scope="module")
@@ -221,7 +236,7 @@ def test_students_get_every_lesson_without_solutions_hidden_tests_and_outputs(co
         text = file.read("audioldm-notebooks/notebooks/01_hear.ipynb").decode()
         assert "audioldm-notebooks/utils/setup.py" in file.namelist()
     cells = {"".join(lessons.tags(cell)): cell for cell in nbformat.reads(text, as_version=4).cells}
-    assert "22 * step" not in text and "HIDDEN TESTS" not in text and lessons.SOLUTION not in text
+    assert "22 * step" not in text and "HIDDEN TESTS" not in text and "A solution" not in text
     assert cells["exercise"].source.startswith("def double(x):\n    # your code here\n    return x")
     assert cells["check"].source.count("Wrong: that is not twice as much.") == 1
     assert not any(cell.get("outputs") for cell in cells.values())
@@ -283,7 +298,7 @@ def test_every_exercise_of_a_lesson_becomes_graded(path):
     made = classroom.source(lessons.read(path))
     marks = [cell.metadata["nbgrader"] for cell in made.cells if "nbgrader" in cell.metadata]
     text = "\n".join(cell.source for cell in made.cells if cell.cell_type == "markdown")
-    numbers = [int(exercise[1]) for exercise in classroom.EXERCISE.finditer(text)]
+    numbers = [int(exercise[1]) for exercise in lessons.EXERCISE.finditer(text)]
     assert numbers == list(range(1, text.count("### Exercise ") + 1)) and 3 <= len(numbers) <= 5
     assert [mark["grade_id"] for mark in marks] == [f"{kind}-{n}" for n in numbers for kind in ("exercise", "check")]
     assert all(mark["points"] in (1, 2, 3) for mark in marks if mark["grade"])

@@ -1,4 +1,4 @@
-"""Exercises: their form; that solutions pass their checks and stubs do not; that wrong answers hear what is wrong."""
+"""Exercises: each has answers of every kind to be tried by `make nbval` (tests/tries.py); and `utils.check` itself."""
 
 from __future__ import annotations
 
@@ -6,62 +6,28 @@ import ast
 
 import pytest
 
-from tests import trials
-from tests.wrong_answers import WRONG
+from tests import tries
 from tools import classroom, lessons
 from utils import check
 
-LESSONS = lessons.lessons()
-every_lesson = pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
+EVERY = [
+    (path.stem[:2], number, cells)
+    for path in lessons.lessons()
+    for number, cells in enumerate(lessons.exercises(lessons.read(path)), 1)
+]
+AT_LEAST = {"solution": 1, "ALSO_RIGHT": 1, "WRONG": 3, "SNEAKY": 3}
 
 
-@every_lesson
-def test_exercises_have_one_form(path):
-    notebook = lessons.read(path)
-    task = ""
-    wanted = ["exercise", "solution", "check"]
-    order = [tag for cell in notebook.cells for tag in lessons.tags(cell) if tag in wanted]
-    assert 3 <= len(order) / 3 <= 5 and order == wanted * (len(order) // 3)
-    for cell in notebook.cells:
-        if cell.cell_type == "markdown":
-            task = cell.source
-        if "exercise" in lessons.tags(cell):
-            assert classroom.EXERCISE.search(task) and "<details><summary>Hint" in task, task
-            ast.parse(cell.source)
-        if "check" in lessons.tags(cell):
-            classroom.bare(cell.source)
-            assert '"Not yet: ' in cell.source or 'f"Not yet: ' in cell.source, cell.source
-
-
-@every_lesson
-def test_solutions_are_the_source_and_are_folded(path):
-    for cells in trials.exercises(lessons.read(path)):
-        assert cells["exercise"].source == lessons.stub(cells["solution"].source)
-        assert lessons.YOUR_CODE in cells["exercise"].source
-        assert lessons.FOLDED.items() <= cells["solution"].metadata.items()
-
-
-@every_lesson
-def test_every_solution_passes_its_check(path):
-    lesson, _ = trials.run(path)
-    for cells in trials.exercises(lesson):
-        assert trials.feedback(cells["check"]).startswith("Right"), cells["check"]
-
-
-@every_lesson
-def test_no_stub_passes_its_check_and_each_hears_that_it_is_not_yet_done(path):
-    stubs = {number: said for (number, answer), said in trials.run(path)[1].items() if answer == "stub"}
-    assert len(stubs) >= 3 and all(said.startswith("Not yet: ") for said in stubs.values()), stubs
-
-
-@every_lesson
-def test_wrong_answers_are_told_what_is_wrong_about_them(path):
-    tried = {key: said for key, said in trials.run(path)[1].items() if key[1] != "stub"}
-    for (number, answer), said in tried.items():
-        words = WRONG[path.stem[:2], number][answer]
-        assert said.startswith("Wrong: ") and words in said, f"exercise {number}, {answer!r}: {said}"
-    for number, _ in enumerate(trials.exercises(lessons.read(path)), 1):
-        assert sum(key[0] == number for key in tried) >= 3, f"exercise {number} has fewer than three wrong answers"
+@pytest.mark.parametrize(
+    ("lesson", "number", "cells"), EVERY, ids=lambda value: "" if isinstance(value, dict) else value
+)
+def test_an_exercise_has_answers_of_every_kind(lesson, number, cells):
+    given = tries.answers(lesson, number)
+    assert {kind: n for kind, n in AT_LEAST.items() if len(given[kind]) < n} == {}
+    for answer in [cells["exercise"].source, *sum(given.values(), [])]:
+        ast.parse(answer)
+    classroom.bare(cells["check"].source)
+    assert {*tries.module(lesson).WRONG} <= {n for name, n, _ in EVERY if name == lesson}
 
 
 def test_the_first_assert_that_fails_is_the_feedback(capsys):

@@ -16,7 +16,6 @@ import numpy as np
 import pytest
 import torch
 
-from tests import forked
 from utils import Request, encode_prompt, generate, generate_batch, generation, prompts
 
 PROMPT = "Techno music with a strong, upbeat tempo and high melodic riffs"
@@ -354,7 +353,7 @@ def test_real_shortage_of_memory_is_one_sentence_and_the_kernel_lives_on(random_
     """
     root = Path(__file__).parent.parent
     done = subprocess.run(
-        [forked.python(), "-c", textwrap.dedent(program)], cwd=root, capture_output=True, text=True, timeout=600
+        [sys.executable, "-c", textwrap.dedent(program)], cwd=root, capture_output=True, text=True, timeout=600
     )
     assert done.returncode == 0, done.stderr
     first, second = done.stdout.strip().splitlines()

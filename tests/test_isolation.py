@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import multiprocessing
 import subprocess
+import sys
 import textwrap
 import threading
 import warnings
@@ -16,7 +17,6 @@ import numpy as np
 import pytest
 import torch
 
-from tests import forked
 from utils import Request, encode_audio, encode_prompt, generate, generate_batch
 
 SHORT = {"num_inference_steps": 4, "audio_length_in_s": 0.64}
@@ -183,7 +183,7 @@ forks = pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods()
 
 def last_word(program: str, **options) -> str:
     """What a program in a process of its own prints last."""
-    command = [forked.python(), "-c", textwrap.dedent(program)]
+    command = [sys.executable, "-c", textwrap.dedent(program)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, **options)
     assert done.returncode == 0 and done.stdout, done.stderr
     return done.stdout.split()[-1]

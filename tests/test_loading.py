@@ -18,7 +18,6 @@ import torch
 import transformers
 from safetensors.torch import load_file
 
-from tests import forked
 from tests.hub import Client, Hub, change_json, make_repository
 from utils import generate, loading
 from utils.checkpoints import BY_HUB_ID, CHECKPOINTS
@@ -438,7 +437,7 @@ def test_a_script_shows_no_library_either(copy):
     (copy / "unet" / "config.json").write_text("{")
     code = f"from utils import load_pipeline; load_pipeline({str(copy)!r}, device='cpu')"
     root = Path(loading.__file__).parent.parent
-    shown = subprocess.run([forked.python(), "-c", code], cwd=root, capture_output=True, text=True).stderr
+    shown = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True).stderr
     assert shown.strip().splitlines()[-1].startswith("utils.hub.LoadingError: copy cannot be read from")
     assert "site-packages" not in shown and "JSONDecodeError" not in shown
 
@@ -455,10 +454,8 @@ def test_importing_the_module_costs_nothing():
 
 
 @pytest.mark.slow
-def test_the_real_size_loads_and_generates(tmp_path, request):
-    """421M random weights in the shape of audioldm-s-full-v2: written, loaded, one step, on this machine."""
-    if "slow" not in (request.config.option.markexpr or ""):
-        pytest.skip("writes 1.7 GB and takes a minute: run with -m slow")
+def test_the_real_size_loads_and_generates(tmp_path):
+    """421M random weights in the shape of audioldm-s-full-v2: written (1.7 GB), loaded, one step, on this machine."""
     folder = make_repository(tmp_path / "audioldm-s-full-v2", real_size=True)
     start = time.perf_counter()
     pipe = load_pipeline(folder, device="cpu")

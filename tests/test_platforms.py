@@ -6,25 +6,9 @@ import re
 import shutil
 import subprocess
 
-import pytest
 import yaml
 
 from tools.lessons import ROOT
-
-
-@pytest.mark.parametrize(
-    ("system", "helps"),
-    [
-        ("Darwin x86_64", False),
-        ("MINGW64_NT-10.0-22631 aarch64", False),
-        ("Darwin arm64", True),
-        ("Linux x86_64", True),
-    ],
-)
-def test_the_hint_of_make_does_not_send_anybody_round_in_circles(system, helps):
-    plan = ["make", "--dry-run", f"SYSTEM={system}", "VENV=.venv-new", ".venv-new/lessons-ready"]
-    text = subprocess.run(plan, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    assert ("make CONSTRAINTS=/dev/null" in text) == helps and ("no packages" in text) != helps
 
 
 def test_a_clone_by_git_for_windows_has_the_bytes_of_every_other(tmp_path):

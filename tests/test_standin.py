@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import textwrap
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +16,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests import forked, standin
+from tests import standin
 from tests.hub import Client, change_json
 from tools import lessons
 from utils import (
@@ -46,10 +45,9 @@ def served():
 
 
 @pytest.fixture(scope="module")
-def settings(served) -> Iterator[dict[str, str]]:
+def settings(served) -> dict[str, str]:
     """The environment in which a lesson finds the stand-in as if it were the Hugging Face Hub."""
-    with forked.kernels(standin.environment(*served)) as environment:
-        yield environment
+    return standin.environment(*served)
 
 
 @pytest.fixture(scope="module")
@@ -120,28 +118,6 @@ def test_a_sound_lesson_passes_on_the_real_format_and_every_mutation_for_minis_o
     result = standin.run_lesson("mutants", whole, settings)
     edits = sum(cell == "edit" for cell, *_ in MUTANTS.values())
     assert (result.right, len(result.errors), len(result.refused)) == (1, edits, len(MUTANTS) - edits), str(result)
-
-
-@pytest.mark.skipif(not forked.FORKS, reason="kernels are forked on Linux only")
-def test_a_forked_kernel_is_fresh_and_dies_with_who_asked_for_it(settings, tmp_path):
-    from jupyter_client.manager import start_new_kernel
-
-    manager, client = start_new_kernel(env={**os.environ, **settings}, cwd=str(tmp_path))
-    said: list[str] = []
-    client.execute_interactive(
-        "import os, sys\nprint(os.getpid(), os.getcwd(), os.environ['AUDIOLDM_CHECKPOINT'])\n"
-        "print(*(name in sys.modules for name in ('torch', 'utils')), '' in sys.path)\n"
-        f"print(*(path for path in sys.path if path == {str(Path(__file__).parent)!r}))",
-        output_hook=lambda message: said.append(message["content"].get("text", "")),
-    )
-    kernel, *rest = "".join(said).split()
-    assert rest == [str(tmp_path), standin.CHECKPOINT, "True", "False", "True"]
-    client.stop_channels()
-    manager.shutdown_kernel(now=True)
-    late = time.monotonic() + 120
-    while Path("/proc", kernel).exists() and time.monotonic() < late:
-        time.sleep(0.05)
-    assert not Path("/proc", kernel).exists()
 
 
 # ---- what is real about it

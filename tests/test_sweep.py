@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import multiprocessing
 import shutil
 import weakref
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
@@ -14,9 +15,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from diffusers import AudioLDMPipeline, DPMSolverMultistepScheduler
+from diffusers import DPMSolverMultistepScheduler
 
-from tests.forked import processes
 from utils import generate, load_clips, load_pipeline, measures, sweep
 from utils.fingerprint import fingerprint
 from utils.points import Point
@@ -337,7 +337,7 @@ def test_threads(random_checkpoint, tmp_path):
 
 @pytest.fixture(scope="module")
 def context() -> BaseContext:
-    return processes("utils.sweeps", AudioLDMPipeline.__module__)
+    return multiprocessing.get_context("spawn")
 
 
 def test_processes(random_checkpoint, tmp_path, context):

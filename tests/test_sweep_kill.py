@@ -177,9 +177,7 @@ def everything(pipe, place: Path) -> dict:
 
 @pytest.fixture(scope="module")
 def results(random_checkpoint, tmp_path_factory) -> dict:
-    from tests import forked  # not above: this file is a program as well
-
-    command = [forked.python(), __file__, str(random_checkpoint), str(tmp_path_factory.mktemp("killed"))]
+    command = [sys.executable, __file__, str(random_checkpoint), str(tmp_path_factory.mktemp("killed"))]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}  # a process with threads cannot fork safely
     run = subprocess.run(
         command, capture_output=True, text=True, env=environment, cwd=Path(__file__).parent.parent, timeout=3600

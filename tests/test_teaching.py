@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import re
 import signal
@@ -14,7 +15,6 @@ import pytest
 import torch
 
 import utils
-from tests.forked import processes
 from tools import lessons
 from utils import Clip, train, training
 
@@ -59,7 +59,7 @@ def patient(state: Path, result: Path, said: Path) -> None:
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
 def test_killed_three_times_it_ends_as_if_nothing_had_been(tmp_path, unbroken):
-    context = processes(__name__, "torch._dynamo")  # which an optimizer imports
+    context = multiprocessing.get_context("spawn")
     state, result, said = tmp_path / "state.pt", tmp_path / "result.npy", tmp_path / "said.txt"
     for kill in range(4):
         child = context.Process(target=patient, args=(state, result, said))

@@ -36,7 +36,6 @@ from .repair import is_untouched
 NAME = "audioldm-notebooks"
 STUDENTS_NEED = ("utils", "playground", "mini", "notebooks/sounds", "requirements.txt", "constraints")
 STUDENTS_NEED += ("README.md", "LICENSE", "CITATION.cff")
-EXERCISE = re.compile(r"^### Exercise (\d): (.+) \((easy|medium|hard), (\d+) minutes\)$", re.M)
 POINTS = {"easy": 1, "medium": 2, "hard": 3}
 MEMORY = 6 * 2**30  # bytes that grading one submission may take
 FILE = 2**30  # bytes that it may write into one file
@@ -57,23 +56,34 @@ c.Execute.timeout = """
 def source(notebook: NotebookNode) -> NotebookNode:
     """The lesson as nbgrader's source: solutions and checks marked, checks repeated as hidden tests, no outputs."""
     notebook = nbformat.from_dict(notebook)
-    number, points, cells = 0, 0, []
+    number, points, cells, found = 0, 0, [], lessons.exercises(notebook)
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
-        elif found := EXERCISE.search(cell.source):
-            number, points = int(found[1]), POINTS[found[3]]
+        elif task := lessons.EXERCISE.search(cell.source):
+            number, points = int(task[1]), POINTS[task[3]]
         if "exercise" in lessons.tags(cell):
-            continue  # nbgrader derives it, too
-        if "solution" in lessons.tags(cell):
-            cell.source = cell.source.removeprefix(lessons.SOLUTION + "\n")
+            cell.source = _solved(cell.source, lessons.solution(found[number - 1]["solution"]))
             cell.metadata = {"tags": ["exercise"], "nbgrader": _mark(f"exercise-{number}", solution=True)}
+        if "solution" in lessons.tags(cell):
+            continue  # it stands in the exercise
         if "check" in lessons.tags(cell):
             cell.source += f"\n### BEGIN HIDDEN TESTS\n{bare(cell.source)}\n### END HIDDEN TESTS"
             cell.metadata["nbgrader"] = {**_mark(f"check-{number}", grade=True, locked=True), "points": points}
         cells.append(cell)
     notebook.cells = cells
     return lessons._normalised(notebook)
+
+
+def _solved(stub: str, solution: str) -> str:
+    """Return the solution, in which what the stub lacks is marked for nbgrader to take out."""
+    before, after = stub.split(lessons.YOUR_CODE)
+    before = before.rstrip(" ")
+    if not (solution.startswith(before) and solution.endswith(after)):
+        before, after = "", ""  # nbgrader's stub is then the bare line for the answer
+    own = solution[len(before) : len(solution) - len(after)]
+    indent = own[: len(own) - len(own.lstrip(" "))]
+    return f"{before}{indent}### BEGIN SOLUTION\n{own}\n{indent}### END SOLUTION{after}"
 
 
 def _mark(name: str, **what: bool) -> dict:

@@ -2,8 +2,7 @@
 
     python -m tools.lessons execute [NAME ...]     run on the mini checkpoint and store the outputs
     python -m tools.lessons inject                 write set-up cell, header, navigation, README's table
-    python -m tools.lessons check                  say what is not as it should be (no lesson is run)
-    python -m tools.lessons portable [NAME ...]    run as other processors would; shows what would not stand there
+    python -m tools.lessons check                  list what is not as it should be; runs no lesson
     python -m tools.lessons stamp OWNER/NAME REF   set the public address, then inject; by default the clone's own
     python -m tools.lessons from-py FILE NAME      a py:percent file becomes notebooks/NAME.ipynb, without outputs
     python -m tools.lessons to-py NAME FILE        and back
@@ -15,7 +14,6 @@ NAME is the beginning of a lesson's file name, such as 01.
 from __future__ import annotations
 
 import argparse
-import difflib
 import hashlib
 import json
 import os
@@ -24,13 +22,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from datetime import datetime
 from pathlib import Path
 
 import nbformat
 from nbformat import NotebookNode
-
-from tools.printed import same
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = ROOT / "notebooks"
@@ -44,41 +39,16 @@ ENVIRONMENT = {  # what the stored outputs are made with, and compared under, on
     "AUDIOLDM_PROGRESS": "0",  # bars of trainings say how long it takes: no two runs print the same
 }
 CELL_TIMEOUT = 600  # seconds: far from what a busy machine needs
-LESSON_SECONDS = 60  # seconds that a lesson may take
-TRAINING_SECONDS = 120  # and lesson 08, which trains networks
+LESSON_SECONDS = {"08": 120}  # seconds that a lesson may take; 60 where none are named
 LESSON_BYTES = 2_000_000
 OURS = ("header", "setup", "navigation")  # tags of the cells that `inject` writes
-SOLUTION = "# @title A solution"  # first line of a solution: in Colab, what is shown while it is folded
 FOLDED = {"jupyter": {"source_hidden": True}, "cellView": "form"}  # in JupyterLab, and in Colab
+EXERCISE = re.compile(r"^### Exercise (\d): (.+) \((easy|medium|hard), (\d+) minutes\)$", re.M)
 YOUR_CODE = "# your code here"
+SOLUTION = re.compile(  # its code, and why it works
+    r"<details><summary>A solution</summary>\n\n```python\n(.+?)\n```\n\n(?:(.+)\n\n)?</details>", re.S
+)
 WIDGET = "application/vnd.jupyter.widget-view+json"  # holds a random id: neither stored nor compared
-NOT_COMPARED = (WIDGET, "image/png", "image/jpeg")  # by nbval
-OTHER_PROCESSORS = {  # one core; and one without AVX-512
-    "one thread": {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
-    "AVX2": {
-        "ATEN_CPU_CAPABILITY": "avx2",
-        "MKL_ENABLE_INSTRUCTIONS": "AVX2",
-        "ONEDNN_MAX_CPU_ISA": "AVX2",
-        "OPENBLAS_CORETYPE": "Haswell",
-    },
-}
-# A training carries the roundings of its processor on until they can be heard: this one moves every weight after every
-# step by about a millionth, as yet another processor would.
-NUDGE = """\
-import torch as _torch
-from torch.optim.optimizer import register_optimizer_step_post_hook as _after_each_step
-
-_chance = _torch.Generator().manual_seed(0)
-
-
-@_torch.no_grad()
-def _nudge(optimizer, *_):
-    for weight in (weight for group in optimizer.param_groups for weight in group["params"]):
-        weight.mul_(1 + 2**-20 * _torch.randn(weight.shape, generator=_chance))
-
-
-_hook = _after_each_step(_nudge)
-"""
 KERNEL = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python", "file_extension": ".py", "mimetype": "text/x-python"},
@@ -155,7 +125,6 @@ def run(notebook: NotebookNode, folder: Path = NOTEBOOKS, environment: dict[str,
         timeout=CELL_TIMEOUT,
         kernel_name="python3",
         resources={"metadata": {"path": str(folder)}},
-        record_timing=True,
         store_widget_state=False,
         coalesce_streams=True,
         extra_arguments=["--log-level=40"],  # errors only: the kernel's advice is not the lesson's
@@ -171,7 +140,7 @@ def execute(names: list[str]) -> None:
         if found := problems(notebook):
             raise SystemExit(f"{path.name} was run and is not stored: " + "; ".join(found))
         write(path, notebook)
-        allowed = TRAINING_SECONDS if path.name.startswith("08") else LESSON_SECONDS
+        allowed = LESSON_SECONDS.get(path.name[:2], 60)
         slow = f" (more than {allowed} s: was the machine busy?)" if seconds > allowed else ""
         print(f"{path.name}: {seconds:.0f} s{slow}, {path.stat().st_size / 1e6:.2f} MB")
 
@@ -246,26 +215,6 @@ def badge(path: Path) -> str:
     return f"[![Open in Colab]({image})]({link})" if repo else ""
 
 
-def stub(solution: str) -> str:
-    """The cell that a learner starts from: a solution without what stands between BEGIN SOLUTION and END SOLUTION."""
-    solution = solution.removeprefix(SOLUTION + "\n")
-    return re.sub(r"^( *)### BEGIN SOLUTION\n.*?### END SOLUTION$", rf"\1{YOUR_CODE}", solution, flags=re.M | re.S)
-
-
-def _exercises(cells: list[NotebookNode]) -> list[NotebookNode]:
-    """The cells, with every solution folded, and before it the cell to start from, which is derived from it."""
-    found: list[NotebookNode] = []
-    for cell in cells:
-        if "solution" in tags(cell) and stub(cell.source) != cell.source:
-            cell.source = f"{SOLUTION}\n{cell.source.removeprefix(SOLUTION).lstrip()}"
-            cell.metadata.update(FOLDED)
-            if not (found and "exercise" in tags(found[-1])):
-                found.append(nbformat.v4.new_code_cell(metadata={"tags": ["exercise"]}))
-            found[-1].source = stub(cell.source)
-        found.append(cell)
-    return found
-
-
 def _injected(path: Path, notebook: NotebookNode, titles: dict[Path, str]) -> NotebookNode:
     """The notebook with this project's header, set-up and navigation cells; stored outputs stay."""
     notebook = nbformat.from_dict(json.loads(json.dumps(notebook)))
@@ -279,7 +228,7 @@ def _injected(path: Path, notebook: NotebookNode, titles: dict[Path, str]) -> No
     def markdown(tag: str, text: str) -> NotebookNode:
         return nbformat.v4.new_markdown_cell(text, metadata={"tags": [tag]})
 
-    cells = _exercises([cell for cell in notebook.cells if not set(OURS) & set(tags(cell))])
+    cells = [cell for cell in notebook.cells if not set(OURS) & set(tags(cell))]
     first_code = next((i for i, cell in enumerate(cells) if cell.cell_type == "code"), len(cells))
     cells.insert(first_code, setup)
     cells.insert(
@@ -292,11 +241,13 @@ def _injected(path: Path, notebook: NotebookNode, titles: dict[Path, str]) -> No
 
 def _table(titles: dict[Path, str], notebooks: dict[Path, NotebookNode]) -> str:
     """README's table of lessons, made from the lessons themselves."""
-    rows = ["| Lesson | What you will do |", "| --- | --- |"]
+    rows = ["| Lesson | Minutes | What you will do |", "| --- | --- | --- |"]
     for path, name in titles.items():
         promise = notebooks[path].cells[0].source.partition("\n")[2].strip().split("\n\n")[0].replace("\n", " ")
         link = f"[{path.stem[:2]} {name}](notebooks/{path.name})"
-        rows.append(f"| {' '.join(filter(None, [link, badge(path)]))} | {promise} |")
+        text = "\n".join(cell.source for cell in notebooks[path].cells if cell.cell_type == "markdown")
+        minutes = re.search(r"\*\*Time\*\* (\d+) minutes", text)
+        rows.append(f"| {' '.join(filter(None, [link, badge(path)]))} | {minutes[1] if minutes else ''} | {promise} |")
     return "\n".join(rows)
 
 
@@ -328,9 +279,9 @@ def inject() -> None:
 
 
 def _texts(output: NotebookNode) -> str:
-    """Everything readable in an output; what nbval leaves out, and pictures and sounds in base64, left out."""
+    """Return the readable text of an output, without pictures and sounds."""
     parts = [output.get("text", ""), output.get("evalue", "")]
-    parts += [str(value) for kind, value in sorted(output.get("data", {}).items()) if kind not in NOT_COMPARED]
+    parts += [str(value) for kind, value in sorted(output.get("data", {}).items()) if not kind.startswith("image/")]
     return re.sub(r"base64,[A-Za-z0-9+/=]+", "", "\n".join(parts))
 
 
@@ -354,83 +305,47 @@ def problems(notebook: NotebookNode) -> list[str]:
     return found
 
 
-def kinds(cell: NotebookNode) -> list[str]:
-    """The kinds of everything that a cell puts out, sorted: streams by name, data by mime types."""
-    found = []
-    for output in cell.outputs:
-        data = "+".join(sorted(set(output.get("data", {})) - {WIDGET}))
-        found.append(output.get("name") or data or output.output_type)
-    return sorted(found)
-
-
-def compared_text(cell: NotebookNode) -> str:
-    """What nbval compares of a cell: nothing where a marker frees it, and never a picture or a widget."""
-    freed = {"nbval-ignore-output", "nbval-skip"} & set(tags(cell))
-    if freed or re.search(r"^\s*#+\s*(NBVAL_IGNORE_OUTPUT|NBVAL_SKIP)\s*$", cell.source, re.M):
-        return ""
-    return "\n".join(map(_texts, cell.outputs))
-
-
-def compared(notebook: NotebookNode) -> tuple[int, int]:
-    """How many code cells put out facts that nbval compares, and how many code cells there are.
-
-    That a figure is there (`<Figure size ...>`) is compared, but is not counted as a fact; nor are a training's words
-    without their numbers.
-    """
-    cells = code_cells(notebook)
-    texts = [re.sub(r"<Figure size .*>", "", compared_text(cell)) for cell in cells if "trained" not in tags(cell)]
-    return sum(bool(text.strip()) for text in texts), len(cells)
-
-
-def seconds_taken(notebook: NotebookNode) -> float:
-    """From the start of the first code cell to the end of the last, in a notebook that `run` gave back."""
-    times = [cell.metadata.execution for cell in code_cells(notebook)]
-    ends = (times[0]["iopub.execute_input"], times[-1]["shell.execute_reply"])
-    start, end = (datetime.fromisoformat(time.replace("Z", "+00:00")) for time in ends)
-    return (end - start).total_seconds()
-
-
-def verify(path: Path, fresh: NotebookNode | None = None) -> list[str]:
-    """Run a lesson and say what nbval cannot see: missing figures, mistyped magics, unrun cells. Time is no
-    verdict: a machine may be busy; `execute` says what a lesson took.
-
-    `fresh` is the lesson as `run` gave it back, where it has been run already.
-    """
-    from nbclient.exceptions import CellExecutionError
-
-    stored = read(path)
-    try:
-        fresh = fresh or run(stored, path.parent)
-    except CellExecutionError as error:
-        return [str(error)]
-    found = problems(stored) + problems(fresh)
-    for old, new in zip(code_cells(stored), code_cells(fresh), strict=True):
-        if kinds(old) != kinds(new) and "nbval-skip" not in tags(old):
-            found.append(f"cell {new.execution_count} puts out {kinds(new)}, and {kinds(old)} is stored")
-    if path.stat().st_size > LESSON_BYTES:
-        found.append(f"it takes {path.stat().st_size / 1e6:.1f} MB; a lesson may take {LESSON_BYTES / 1e6:.0f} MB")
+def exercises(notebook: NotebookNode) -> list[dict[str, NotebookNode]]:
+    """Return the cells of each exercise: "task", "exercise" (the stub), "check" and "solution"."""
+    found: list[dict[str, NotebookNode]] = []
+    for before, cell in zip(notebook.cells, notebook.cells[1:], strict=False):
+        if "exercise" in tags(cell):
+            found.append({"task": before})
+        for tag in {"exercise", "check", "solution"} & set(tags(cell)):
+            (found or [{}])[-1][tag] = cell
     return found
 
 
-def portable(names: list[str]) -> None:
-    """Run lessons as other processors would, and show every text that would not stand there."""
-    differences = 0
-    for path in lessons(names):
-        stored = read(path)
-        nudged = read(path)
-        code_cells(nudged)[0].source = NUDGE + code_cells(nudged)[0].source
-        others = [(label, stored, environment) for label, environment in OTHER_PROCESSORS.items()]
-        for label, notebook, environment in (*others, ("other roundings in training", nudged, {})):
-            fresh = run(notebook, path.parent, environment)
-            for old, new in zip(code_cells(stored), code_cells(fresh), strict=True):
-                pair = compared_text(old).splitlines(), compared_text(new).splitlines()
-                lines = list(difflib.unified_diff(*pair, n=0))[2:]  # without the two lines of file names
-                changed = [line for line in lines if not line.startswith("@@")]
-                if not same("\n".join(pair[0]), "\n".join(pair[1]), "trained" in tags(old)):
-                    differences += 1
-                    print(f"{path.name}, cell {old.execution_count}, {label}:", *changed, sep="\n    ")
-    print(f"{differences} outputs differ on another processor.")
-    sys.exit(bool(differences))
+def solution(cell: NotebookNode) -> str:
+    """Return the code of a solution's folded text cell; ValueError where there is none."""
+    if not (found := SOLUTION.fullmatch(cell.source.strip())):
+        raise ValueError(f"This is not the form of a solution:\n{cell.source}")
+    return found[1]
+
+
+def exercise_problems(notebook: NotebookNode) -> list[str]:
+    """Return what is wrong with the form of the exercises, one sentence each."""
+    order = [tag for cell in notebook.cells for tag in tags(cell) if tag in ("exercise", "check", "solution")]
+    found = exercises(notebook)
+    if order != ["exercise", "check", "solution"] * len(found) or not 3 <= len(found) <= 5:
+        return [f"it needs 3 to 5 exercises, each with stub, check and solution in this order, and has {order}"]
+    problems = []
+    for number, cells in enumerate(found, 1):
+        task, solved = cells["task"].source, SOLUTION.fullmatch(cells["solution"].source.strip())
+        said = "".join(_texts(output) for output in cells["check"].outputs)
+        sound = {
+            "a title such as `### Exercise 1: Count (easy, 3 minutes)`": re.search(
+                rf"^### Exercise {number}: ", task, re.M
+            )
+            and EXERCISE.search(task),
+            "a folded hint": "<details><summary>Hint" in task,
+            f"`{YOUR_CODE}` in its stub": YOUR_CODE in cells["exercise"].source,
+            "a stored feedback to the stub that begins with `Not yet`": said.startswith("Not yet: "),
+            "a solution in a folded text cell": solved and cells["solution"].cell_type == "markdown",
+            "a sentence below its solution on why it works": solved and solved[2],
+        }
+        problems += [f"exercise {number} lacks {what}" for what, there in sound.items() if not there]
+    return problems
 
 
 def check() -> list[str]:
@@ -444,52 +359,48 @@ def check() -> list[str]:
         stored = read(path)
         if content != _normalised(read(path)):
             found.append(f"{path.name}: header, set-up or navigation differ: run `python -m tools.lessons inject`.")
-        found += [f"{path.name}: {problem}." for problem in problems(stored)]
+        found += [f"{path.name}: {problem}." for problem in problems(stored) + exercise_problems(stored)]
     return found
-
-
-def report() -> str:
-    """How much of each lesson nbval really compares."""
-    counts = {path.stem: compared(read(path)) for path in lessons()}
-    lines = [f"{name:24} {some:3} of {every:3} code cells" for name, (some, every) in counts.items()]
-    some, every = (sum(column) for column in zip(*counts.values(), strict=True)) if counts else (0, 0)
-    share = f" ({100 * some / every:.0f}%)" if every else ""
-    return "\n".join(["Outputs that strict nbval really compares:", *lines, f"all{'':21} {some:3} of {every:3}{share}"])
 
 
 # ---- authoring as text ------------------------------------------------------------
 
 
 def from_py(file: Path, name: str) -> None:
+    """Write notebooks/NAME.ipynb from a py:percent file, which must begin with a title in a text cell."""
     import jupytext
 
-    notebook = jupytext.read(file, fmt="py:percent")
     path = NOTEBOOKS / f"{name.removesuffix('.ipynb')}.ipynb"
-    if not re.match(r"\d\d_\w+$", path.stem):
+    if not re.fullmatch(r"\d\d_\w+", path.stem):
         raise SystemExit(f"A lesson is named like 01_first_sound, not {name!r}.")
+    try:
+        notebook = jupytext.reads(file.read_text(encoding="utf-8-sig"), fmt="py:percent")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SystemExit(f"{file} cannot be read: {error}.") from None
+    first = notebook.cells[0] if notebook.cells else nbformat.v4.new_raw_cell()
+    if first.cell_type != "markdown" or not re.match(r"# \S", first.source) or not code_cells(notebook):
+        raise SystemExit(
+            f"{file} is no lesson: it needs code, and a title in its first cell (`# %% [markdown]`, `# # Hear it`)."
+        )
     write(path, notebook)
     inject()
-    print(f"Wrote {path.relative_to(ROOT)} without outputs: run `python -m tools.lessons execute {path.stem[:2]}`.")
+    print(f"Wrote {path} without outputs: run `python -m tools.lessons execute {path.stem[:2]}`.")
 
 
 def to_py(name: str, file: Path) -> None:
+    """Write a lesson as a py:percent file, without outputs and the cells that `inject` writes."""
     import jupytext
 
     (path,) = lessons([name])
     notebook = read(path)
-    derived = {stub(cell.source) for cell in notebook.cells if "solution" in tags(cell)}
-    notebook.cells = [
-        cell
-        for cell in notebook.cells
-        if not set(OURS) & set(tags(cell)) and not ("exercise" in tags(cell) and cell.source in derived)
-    ]
+    notebook.cells = [cell for cell in notebook.cells if not set(OURS) & set(tags(cell))]
     for cell in notebook.cells:
         cell.metadata = {"tags": tags(cell)} if tags(cell) else {}
     notebook.metadata = {"jupytext": {"notebook_metadata_filter": "-all"}}
     file.write_text(jupytext.writes(notebook, fmt="py:percent"), encoding="utf-8")
 
 
-COMMANDS = ["execute", "inject", "check", "portable", "stamp", "from-py", "to-py", "demo"]
+COMMANDS = ["execute", "inject", "check", "stamp", "from-py", "to-py", "demo"]
 
 
 def main() -> None:
@@ -504,7 +415,7 @@ def main() -> None:
             inject()
         case "check", []:
             found = check()
-            print("\n".join(found) or "The lessons are as they should be.", report(), sep="\n")
+            print("\n".join(found) or "The lessons are as they should be.")
             sys.exit(bool(found))
         case "stamp", [] | [_] | [_, _]:
             stamp(*given.arguments, *["", "main"][len(given.arguments) :])
@@ -512,8 +423,6 @@ def main() -> None:
             from_py(Path(file), name)
         case "to-py", [name, file]:
             to_py(name, Path(file))
-        case "portable", names:
-            portable(names)
         case "demo", []:
             demo()
         case _:

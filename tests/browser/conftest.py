@@ -21,8 +21,6 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from tests import forked
-
 ROOT = Path(__file__).resolve().parents[2]
 SCREENSHOTS = ROOT / "outputs" / "screenshots"
 LESSON = "05_playground.ipynb"
@@ -105,8 +103,7 @@ class Server:
         command += ["--ServerApp.port_retries=0", f"--ServerApp.root_dir={folder}"]
         command += [f"--IdentityProvider.token={self.token}", "--LabApp.expose_app_in_browser=True"]
         self._log = (folder / "server.log").open("w")
-        with forked.jupyter():
-            environment = {**os.environ, **environment, **own}
+        environment = {**os.environ, **environment, **own}
         self._process = subprocess.Popen(command, env=environment, stdout=self._log, stderr=subprocess.STDOUT)
 
     def wait(self, seconds: float = 180) -> None:

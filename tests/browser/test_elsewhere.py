@@ -1,6 +1,6 @@
 """The studio outside JupyterLab 4: on Colab's ipywidgets, in the classic interface; and as a page of its own, by Voila.
 
-Neither is installed with the project: `pytest -m slow tests/browser` fetches them into a temporary folder.
+Neither is installed with the project: they are fetched into a temporary folder (`make test-all`).
 """
 
 from __future__ import annotations
@@ -22,10 +22,8 @@ VOILA = ["voila>=0.5.8,<0.6", "websockets"]
 
 
 @pytest.fixture
-def serve(request, tmp_path, environment) -> Iterator:
+def serve(tmp_path, environment) -> Iterator:
     """Start a Jupyter server with these packages before all others, on lesson 05 cut down to its studio."""
-    if "slow" not in (request.config.option.markexpr or ""):
-        pytest.skip("installs packages: run with -m slow")
     servers = []
 
     def start(module: str, packages: list[str]) -> Server:

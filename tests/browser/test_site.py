@@ -8,6 +8,7 @@ import importlib.util
 import json
 import re
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -17,7 +18,6 @@ from urllib.parse import urlencode, urlsplit
 import numpy as np
 import pytest
 
-from tests import forked
 from tools import lessons
 from utils import generate, load_pipeline
 from utils.checkpoints import CHECKPOINTS
@@ -49,7 +49,7 @@ def site(tmp_path_factory) -> Path:
     if not CHECKPOINTS["mini-s-v2"].folder.is_dir():
         pytest.skip("no trained mini-s-v2")
     folder = tmp_path_factory.mktemp("site") / "site"
-    built = subprocess.run([forked.python(), SITE / "build.py", folder], capture_output=True, text=True)
+    built = subprocess.run([sys.executable, SITE / "build.py", folder], capture_output=True, text=True)
     assert built.returncode == 0, built.stderr[-3000:]
     assert "WARNING" not in built.stderr, built.stderr
     return folder
