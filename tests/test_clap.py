@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
 from tests.test_measures import HISS, RATE, TONE, beats, clip_of
+from utils import Clip, is_mini
 from utils import clap as module
-from utils import is_mini
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +77,7 @@ def test_clap_is_asked_once_about_a_clip_and_a_text(clap, monkeypatch):
     assert len(asked) == len(CLIPS) and len(kept) == len(CLIPS) + 1
     monkeypatch.setattr(module, "KEPT", 2)
     np.testing.assert_array_equal(module.clap_similarity([*CLIPS, clip_of(TONE)], "a dog", clap)[:-1], first)
-    assert len(kept) == len(CLIPS) + 1  # the oldest made room
+    assert len(kept) == 2  # the oldest made room
 
 
 def test_clap_similarity_is_the_cosine_of_each_pair(clap):
@@ -111,10 +112,69 @@ def test_auto_takes_the_clap_of_the_checkpoint_family(clap, monkeypatch, tmp_pat
     assert module._choose_clap([CLIPS[0], clip_of(HISS, checkpoint="audioldm-s-full-v2")]) == module.REAL_CLAP
 
 
+def test_one_thing_is_a_list_of_one(clap):
+    clip = CLIPS[0]
+    np.testing.assert_array_equal(module.clap_embed("a dog", clap), module.clap_embed(["a dog"], clap))
+    np.testing.assert_array_equal(module.clap_embed(clip, clap), module.clap_embed([clip], clap))
+    assert module.best_of(clip, model=clap) == [clip] and len(module.heard(clip, model=clap)) == 1
+    assert module.clap_similarity(iter(CLIPS), "a dog", clap).shape == (3,)
+
+
+def test_the_level_of_a_clip_does_not_count(clap):
+    vectors = module.clap_embed([clip_of(gain * beats(0.3)) for gain in (1, 0.1, 0.01, 3)], clap)
+    assert (vectors @ vectors[0]).min() > 0.9999
+    assert np.isfinite(module.clap_embed(clip_of(np.zeros(RATE)), clap)).all()
+
+
+def test_the_minis_clap_hears_a_soft_recording_as_the_loud_one():
+    from utils import generate, load_pipeline, regime
+
+    pipe = load_pipeline("mini-s-v2")
+    clips = generate(pipe, ["a dog", "a bell", "rain"], **regime(pipe))
+    soft = [Clip(0.03 * clip.waveform, RATE, {"file": "soft.wav"}) for clip in clips]
+    assert module.heard(clips) == module.heard(soft, model="mini-clap") == ["a dog", "a bell", "rain"]
+    assert module.heard(soft, ["a bell", "a dog"], "mini-clap")[:2] == ["a dog", "a bell"]
+
+
+def test_a_real_clap_is_asked_in_a_sentence(clap, monkeypatch):
+    asked = []
+    real = module.clap_embed
+    monkeypatch.setattr(module, "clap_embed", lambda items, model: asked.append(items) or real(items, model))
+    assert set(module.heard(CLIPS, model=clap)) <= set(module.KINDS) and len(module.KINDS) == 24
+    assert asked[1][12] == "This is a sound of a dog."
+
+
+def test_two_threads_find_the_same(clap):
+    module._load_clap(clap)[-1].clear()
+    texts = [f"{kind} number {i}" for i in range(3) for kind in module.KINDS]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda text: module.clap_embed(text, clap), texts))
+    module._load_clap(clap)[-1].clear()
+    np.testing.assert_allclose(np.concatenate(together), module.clap_embed(texts, clap), atol=1e-6)
+
+
+def test_what_is_handed_out_is_a_copy(clap):
+    before = module.clap_embed("a dog", clap).copy()
+    module.clap_embed("a dog", clap)[:] = 7
+    np.testing.assert_array_equal(module.clap_embed("a dog", clap), before)
+
+
+def test_a_mini_by_another_name_has_the_minis_clap(random_checkpoint, tmp_path):
+    from utils import generate, load_pipeline
+
+    shutil.copytree(random_checkpoint, tmp_path / "my-laser")
+    pipe = load_pipeline(tmp_path / "my-laser")
+    clip = generate(pipe, "rain", num_inference_steps=1, audio_length_in_s=0.64)
+    assert clip.settings["checkpoint"] == "my-laser"
+    assert module._choose_clap([clip]) == module.clap_for(pipe) == "mini-clap"
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
         (lambda clap: module.clap_embed([], clap), "at least one"),
+        (lambda clap: module.clap_embed([None], clap), "takes clips, or texts"),
+        (lambda clap: module.clap_similarity(Clip(HISS, RATE, {"file": "a.wav"}), None, clap), "a.wav has no prompt"),
         (lambda clap: module.clap_embed([CLIPS[0], "a dog"], clap), "never mixed"),
         (lambda clap: module.clap_embed(["a dog"]), 'model="mini-clap"'),
         (lambda clap: module.clap_similarity(CLIPS, ["a dog"], clap), "not 1 texts for 3 clips"),

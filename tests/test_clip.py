@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import html
+import json
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -41,6 +44,20 @@ def test_facts_in_one_line_without_what_varies_from_run_to_run():
         '"a dog barking", without "low quality", mini-s-v2, 10 steps, guidance 2.5, seed 0.'
     )
     assert repr(Clip(WAVE)) == "Clip: 1.00 s at 16 kHz, peak 0.41."
+
+
+@pytest.mark.parametrize(
+    ("beside", "says"),
+    [
+        ({"latents": True}, "with latents"),
+        ({"callback": True, "prompt_embeds": True}, "with prompt_embeds and callback"),
+        ({"adapters": {"laser": 0.5}}, "with adapters {'laser': 0.5}"),
+    ],
+)
+def test_what_went_in_beside_the_plain_call_is_named(beside, says):
+    clip = clip_of(**beside)
+    assert clip.facts.endswith(f"seed 0, {says}") and says in repr(clip)
+    assert says in html.unescape(clip._repr_mimebundle_()["text/html"])
 
 
 @pytest.mark.parametrize("prompt", ["x" * 10_000, "two\nlines\r\n\tand\x00control\u202e", "«שלום» 😀 <b>"])
@@ -130,6 +147,33 @@ def test_a_full_disk_leaves_no_half_file(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
+PROMPTS = ["a dog", 'quotes " and \\', "two\nlines\tand\0nothing", "«שלום» 😀 <b>", "half a pair \ud800", "犬" * 3000]
+
+
+@pytest.mark.parametrize("prompt", PROMPTS)
+def test_a_generated_sound_is_marked_as_made_by_a_model_and_its_samples_stay(tmp_path, prompt):
+    path = clip_of(prompt=prompt, latents=True, adapters={"laser": 0.5}).save(tmp_path / "a.wav")
+    with soundfile.SoundFile(path) as file:
+        told = json.loads(file.comment)
+        assert file.software.startswith("AudioLDM") and file.title
+        assert (file.read(dtype="int16") == np.round(WAVE * 32767)).all()
+    assert told["digitalSourceType"].endswith("trainedAlgorithmicMedia")
+    assert told["prompt"] == prompt[: len(told["prompt"])] and len(told["prompt"]) >= min(len(prompt), 80)
+    assert (told["checkpoint"], told["seed"], told["latents"]) == ("mini-s-v2", 0, True)
+    if ffprobe := shutil.which("ffprobe"):
+        command = [ffprobe, "-v", "error", "-show_entries", "format_tags", "-of", "json", str(path)]
+        tags = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)["format"]["tags"]
+        assert json.loads(tags["comment"]) == told
+
+
+def test_a_recording_is_not_marked_and_an_edited_one_is(tmp_path):
+    recording = Clip(WAVE, RATE, {"file": "dog.wav"})
+    edited = Clip(WAVE, RATE, {"file": "dog.wav", "checkpoint": "mini-s-v2"})
+    for clip, marked in ((recording, False), (Clip(WAVE), False), (edited, True)):
+        with soundfile.SoundFile(clip.save(tmp_path / "a.wav")) as file:
+            assert ("trainedAlgorithmicMedia" in file.comment) == marked and file.title == clip.title
+
+
 # ---- compare
 
 
@@ -139,6 +183,7 @@ def test_compare_shows_one_line_a_clip():
     assert first == f"A: {clip_of()!r}" and second == f"B: {clip_of(seed=1)!r}"
     assert repr(compare([clip_of()] * 28)).splitlines()[-1].startswith("AB: ")
     assert repr(compare([clip_of()], labels=[10])).startswith("10: Clip")
+    assert repr(compare(clip_of())) == f"A: {clip_of()!r}"
     assert both._repr_mimebundle_()["text/plain"] == repr(both)
 
 

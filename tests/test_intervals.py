@@ -25,8 +25,9 @@ def test_interval_prints_as_many_digits_as_it_is_worth():
     assert Interval(9, 8, 10, 24).excludes_zero
     assert not Interval(1, -1, 3, 24).excludes_zero
     assert str(Interval(-0.2, -10, 4, 8, "dB")) == "0 dB (95% interval -10 to 4, n = 8)"
-    printed_with_zero = Interval(0.011, 0.0004, 0.024, 12)
-    assert "0.000 to 0.024" in str(printed_with_zero) and not printed_with_zero.excludes_zero
+    assert "0.0004 to 0.0240" in str(Interval(0.011, 0.0004, 0.024, 12))  # a bound is not printed as zero that is none
+    assert "0.00020 (95% interval 0.00019 to 0.00021" in str(Interval(2e-4, 1.9e-4, 2.1e-4, 8))
+    assert "0.301 (95% interval 0.298 to 0.306" in str(Interval(0.3012, 0.2978, 0.3065, 24))
 
 
 def test_a_95_percent_interval_holds_the_truth_in_95_percent_of_the_cases():
@@ -82,7 +83,40 @@ def test_an_interval_hardly_moves_when_its_values_hardly_do(count):
 
 def test_interval_of_equal_values_is_a_point():
     assert interval([2.5] * 6) == Interval(2.5, 2.5, 2.5, 6, p=0.0)
-    assert interval([0.0] * 3).verdict() == "none shown"
+
+
+@pytest.mark.parametrize("unit", [1e-6, 1.0, 1e6])
+def test_the_verdict_does_not_depend_on_the_unit(unit):
+    clear, slight = np.array([2, 2.1, 1.9, 2.05, 1.95, 2, 2.1, 1.9]), np.array([1, 2, 3, 1.0, 4])
+    assert interval(clear * unit).verdict(10) == "an effect"
+    assert interval(slight * unit).verdict(20) == "maybe"
+    assert interval(np.array([-1, 2, -3, 4]) * unit).verdict() == "none shown"
+
+
+@pytest.mark.parametrize(
+    ("values", "before"),
+    [
+        ([120.2, 120.2], [117.5, 117.5]),
+        ([0.0] * 3, None),
+        ([2.5] * 6, None),
+        ([1.1, 2.2, 3.3, 4.4], [1.0, 2.1, 3.2, 4.3]),  # equal but for the rounding
+        ([9.0, 10.0], None),  # two subjects
+    ],
+)
+def test_where_nothing_varies_or_subjects_are_few_there_is_no_verdict(values, before):
+    assert interval(values, before).verdict() == interval(values, before).verdict(10) == "cannot say"
+
+
+@pytest.mark.parametrize("comparisons", [0, -1, 1.5, None])
+def test_comparisons_are_a_whole_number(comparisons):
+    with pytest.raises((TypeError, ValueError), match="comparisons"):
+        interval([1, 2, 3.5]).verdict(comparisons)
+
+
+@pytest.mark.parametrize(("x", "y"), [([], []), ([1, 2], [1.0]), ([1, 2], [1.0, math.nan])])
+def test_a_knee_needs_a_number_for_each_x(x, y):
+    with pytest.raises(ValueError, match="knee"):
+        knee(x, y)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -13,8 +14,9 @@ import pytest
 import soundfile
 from PIL import Image
 
+import utils
 from utils.clip import Clip, compare
-from utils.player import DB_RANGE, mp3, shown, spectrogram_png
+from utils.player import COLOURS, DB_RANGE, mime_bundle, mp3, spectrogram_png
 
 RATE = 16_000
 TIME = np.arange(5 * RATE) / RATE
@@ -30,7 +32,7 @@ def clip_of(waveform=TONE, **settings) -> Clip:
 
 def html(*given) -> str:
     """The player of these clips, with these labels, in so many columns."""
-    return shown(*given)["text/html"]
+    return mime_bundle(*given)["text/html"]
 
 
 class Outline(HTMLParser):
@@ -71,6 +73,7 @@ def test_a_clip_shows_itself_with_everything_inside():
     assert "controls" in sound and script == {}
     assert "http" not in re.sub(r"base64,[\w+/=]+", "", bundle["text/html"])  # nothing from a network
     words = " ".join(outline.text.split())
+    assert bundle["text/html"].count("<br>\n<small>") == 1  # the facts on a line of their own
     assert "a tone 5.00 s, peak 0.25, mini-s-v2, 10 steps, seed 0" in words
     assert "time (s) 0 1 2 3 4 5 kHz (mel) 0 0.5 1 2 4 8" in words
 
@@ -120,6 +123,33 @@ def test_the_picture_has_low_tones_below_and_one_scale_for_all():
     step = (DB_RANGE[1] - DB_RANGE[0]) / 63
     assert (int(loud[row, 250]) - int(soft[row, 250])) * step == pytest.approx(20, abs=step)
     assert (pixels(clip_of(0 * TONE)) == 0).all()
+
+
+def test_the_picture_for_paper_has_the_colours_of_the_player():
+    clips = [clip_of(TONE * np.linspace(0, 1, len(TONE))), clip_of(TONE[: 2 * RATE])]
+    image = Image.open(io.BytesIO(base64.b64decode(mime_bundle(clips)["image/png"])))
+    player = [np.asarray(Image.open(io.BytesIO(spectrogram_png(clip))).convert("RGB")) for clip in clips]
+    paper = np.asarray(image.convert("RGB"))
+    for row, picture in enumerate(player):
+        panel = paper[152 * row + 24 : 152 * (row + 1), : round(512 * len(picture[0]) / 500)]
+        tall = np.asarray(Image.fromarray(picture).resize(panel.shape[1::-1], Image.Resampling.NEAREST))
+        assert (panel == tall).all()
+    assert len(np.unique(player[0].reshape(-1, 3), axis=0)) > COLOURS / 2 and (paper[0] == 255).all()
+
+
+def test_only_a_sound_that_its_settings_make_again_has_them(monkeypatch, pipe, random_checkpoint):
+    monkeypatch.setenv("AUDIOLDM_MINI_FOLDER", str(random_checkpoint.parent))
+    clip = utils.generate(pipe, 'a "dog"', num_inference_steps=1, audio_length_in_s=0.64)
+    clip.settings["checkpoint"] = "mini-s-v2"
+    assert "data-settings" not in html([clip])
+    monkeypatch.setenv("AUDIOLDM_VERIFY", "1")
+    (figure,) = Outline(html([clip])).all("figure")
+    told = json.loads(figure["data-settings"])
+    assert told["prompt"] == 'a "dog"' and told["seed"] == 0 and told.items() <= clip.settings.items()
+    changed = Clip(clip.waveform[::-1], RATE, clip.settings)
+    beside = Clip(clip.waveform, RATE, {**clip.settings, "latents": True})
+    for other in (changed, beside, clip_of(), Clip(TONE, RATE, {"file": "a.wav"})):
+        assert "data-settings" not in html([other])
 
 
 def test_long_short_and_other_rates():

@@ -12,12 +12,14 @@ import nbformat
 import numpy as np
 import pytest
 from matplotlib import pyplot
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.text import Text
 from nbclient import NotebookClient
 from PIL import Image
 
 from utils import plots
 from utils.clip import Clip
-from utils.intervals import Interval
+from utils.intervals import Interval, interval
 from utils.player import DB_RANGE
 
 RATE = 16_000
@@ -40,6 +42,9 @@ PICTURES = {
     "stages": lambda: plots.stages(
         {"tokens": np.zeros((1, 19)), "latents": np.zeros((1, 8, 63, 8))}, ["tokenizer", "UNet,\n10 times"]
     ),
+    "effects": lambda: plots.effects(
+        {f"a label of many words, number {i}": found for i, found in enumerate(INTERVALS)}, "gain", comparisons=4
+    ),
     "curve": lambda: plots.curve(
         {"mini-s": (STEPS, INTERVALS)},
         "num_inference_steps",
@@ -58,24 +63,59 @@ def test_pictures_are_shown_once_with_words_and_leave_matplotlib_alone(name):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         picture = PICTURES[name]()
-        html = picture._repr_mimebundle_()["text/html"]
+        bundle = picture._repr_mimebundle_()
+        html = bundle["text/html"]
     assert dict(matplotlib.rcParams) == before
     assert pyplot.get_fignums() == []
     match = re.fullmatch(r'<img alt="([^"<>]+)" style="[^"]+" src="data:image/png;base64,([\w+/=]+)">', html)
     assert len(match[1]) > 30
     image = Image.open(io.BytesIO(base64.b64decode(match[2])))
-    assert image.width == 860  # legible at 100%
+    assert image.width == 640  # legible at 100%, and by the next test on a phone
+    assert bundle["image/png"] == match[2]
     assert len(np.unique(np.asarray(image))) > 10
     assert len(match[2]) < 150_000
     assert repr(picture) == picture.alt
 
 
-@pytest.mark.parametrize("name", sorted(PICTURES.keys() - {"stages"}))  # a diagram: shapes instead of axes
+@pytest.mark.parametrize("name", PICTURES)
+def test_on_a_phone_no_letter_is_under_9_pixels_and_none_is_cut_or_overprinted(name):
+    figure = PICTURES[name]().figure
+    FigureCanvasAgg(figure).draw()
+    texts = [t for t in figure.findobj(Text) if t.get_text().strip() and t.get_visible()]
+    assert min(text.get_fontsize() for text in texts) * 100 / 72 * 345 / 640 >= 8.9  # 390 pixels, less the margins
+    boxes = [text.get_window_extent() for text in texts]
+    inside = [box for box in boxes if box.x1 > 0 and box.x0 < 640]
+    assert all(box.x0 > -1 and box.x1 < 641 for box in inside)
+    for i, box in enumerate(inside):
+        assert not any(box.shrunk(0.9, 0.6).overlaps(other.shrunk(0.9, 0.6)) for other in inside[:i])
+
+
+def test_figures_keep_the_colours_of_the_scale():
+    image = Image.open(io.BytesIO(plots.spectrogram(TONE).png)).convert("RGB")
+    columns = [len(np.unique(np.asarray(image)[:, x], axis=0)) for x in range(520, 600)]  # down the colour bar
+    assert max(columns) > 50
+    letters = np.asarray(image)[:, :40].reshape(-1, 3).astype(int)
+    assert letters.min() < 60 and (np.ptp(letters, axis=1) < 16).all()  # they have no hue
+
+
+def test_effects_draw_intervals_verdicts_and_the_least_that_matters():
+    found = {"a dog": interval([3, 3.1, 2.9, 3]), "rain": interval([-1, 1, 0.5, -0.4]), "a bell": interval([1.0] * 4)}
+    picture = plots.effects(found, "gain (dB)", comparisons=3, matters=0.5)
+    axes = picture.figure.axes[0]
+    verdicts = [text.get_text() for text in axes.texts]
+    assert verdicts == [i.verdict(3) for i in found.values()] == ["an effect", "none shown", "cannot say"]
+    assert [label.get_text() for label in axes.get_yticklabels()] == list(found)
+    assert axes.patches[0].get_x() == -0.5 and axes.patches[0].get_width() == 1
+    assert "0.5" in picture.alt and "rain: " in picture.alt
+    assert not plots.effects(found, "gain (dB)").figure.axes[0].patches
+
+
+@pytest.mark.parametrize("name", sorted(PICTURES.keys() - {"stages", "effects"}))  # shapes and names instead of axes
 def test_axes_have_names_with_units(name):
     for axes in PICTURES[name]().figure.axes:
         subplot = axes.get_subplotspec()
         if axes.get_xlabel() or subplot is None or subplot.is_last_row():
-            assert axes.get_xlabel() in ("Time (s)", "num_inference_steps", "")
+            assert axes.get_xlabel() in ("Time (s)", "num_inference_steps", "gain", "")
         if subplot is None or subplot.is_first_col():
             assert axes.get_ylabel()
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import re
 import signal
+import subprocess
+import sys
 import time
-from contextlib import redirect_stdout
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,7 @@ import torch
 
 import utils
 from tools import lessons
-from utils import Clip, train, training
+from utils import Clip, train
 
 os.environ["AUDIOLDM_PROGRESS"] = "0"
 SOUNDS = lessons.NOTEBOOKS / "sounds"
@@ -48,35 +50,25 @@ def test_a_training_learns_and_leaves_no_file_behind(tmp_path, unbroken):
     assert not list(tmp_path.iterdir())
 
 
-def patient(state: Path, result: Path, said: Path) -> None:
-    """What is killed: the tiny training, slowly, and its state kept after every step."""
-    training.SAVE_EVERY = 0.0
-    with said.open("w") as out, redirect_stdout(out):
-        done = learn(state, lambda step: time.sleep(0.02))
-    with result.open("wb") as place:
-        np.save(place, done[1])
-
-
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
-def test_killed_three_times_it_ends_as_if_nothing_had_been(tmp_path, unbroken):
-    context = multiprocessing.get_context("spawn")
-    state, result, said = tmp_path / "state.pt", tmp_path / "result.npy", tmp_path / "said.txt"
-    for kill in range(4):
-        child = context.Process(target=patient, args=(state, result, said))
-        child.start()
-        if kill < 3:
-            old = state.stat().st_mtime_ns if state.exists() else 0
-            while child.is_alive() and (state.stat().st_mtime_ns if state.exists() else 0) == old:
-                time.sleep(0.002)
-            time.sleep(0.02 * kill)  # in the middle of a step, or of the next saving
-            child.kill()
-            child.join()
-            assert child.exitcode == -signal.SIGKILL and not result.exists()
-            torch.load(state, weights_only=True)  # whole, whenever the kill came
-    child.join()
-    assert child.exitcode == 0 and re.match(r"Going on after \d+ of 60 steps\.", said.read_text()), said.read_text()
-    assert (np.load(result) == unbroken[1]).all()
-    assert [p.name for p in tmp_path.iterdir() if p.suffix != ".part" and p != said] == ["result.npy"]
+def test_killed_twice_it_ends_as_if_nothing_had_been(tmp_path, unbroken):
+    program = (
+        "import sys, time, utils.training; from tests import test_teaching as t; utils.training.SAVE_EVERY = 0.0\n"
+        "t.learn(sys.argv[1], lambda step: time.sleep(0.02))"
+    )
+    state = tmp_path / "state.pt"
+    for kill in range(2):
+        old = state.stat().st_mtime_ns if state.exists() else 0
+        child = subprocess.Popen([sys.executable, "-c", program, str(state)], cwd=lessons.NOTEBOOKS.parent)
+        while child.poll() is None and (state.stat().st_mtime_ns if state.exists() else 0) == old:
+            time.sleep(0.002)
+        time.sleep(0.02 * kill)  # in the middle of a step, or of the next saving
+        child.kill()
+        assert child.wait() == -signal.SIGKILL
+        torch.load(state, weights_only=True)  # whole, whenever the kill came
+    losses, numbers = learn(state)
+    assert losses == unbroken[0] and (numbers == unbroken[1]).all()
+    assert [p.name for p in tmp_path.iterdir() if p.suffix != ".part"] == []
 
 
 def test_the_stop_button_finishes_the_step_and_the_same_call_goes_on(tmp_path, unbroken, capsys):
@@ -105,25 +97,119 @@ def test_an_error_in_the_loss_loses_no_step(tmp_path, unbroken):
     assert losses == unbroken[0] and (numbers == unbroken[1]).all()
 
 
-def test_another_trainings_file_is_refused_and_left_alone(tmp_path):
-    with pytest.raises(RuntimeError):
-        learn(tmp_path / "state.pt", lambda step: 1 / (3 - step) if step < 3 else (_ for _ in ()).throw(RuntimeError()))
-    kept = (tmp_path / "state.pt").read_bytes()
-    with pytest.raises(ValueError, match="belongs to a training with other steps"):
-        learn(tmp_path / "state.pt", steps=7)
-    assert (tmp_path / "state.pt").read_bytes() == kept
+def stopped(file: Path, data=lambda step: torch.randn(8), rate=0.1, at=7, steps=STEPS) -> torch.nn.Parameter:
+    """A training that fails before step `at`; what it learned so far."""
+    numbers = torch.nn.Parameter(torch.zeros(8))
+
+    def loss_of(step: int) -> torch.Tensor:
+        if step == at:
+            raise OSError("the disk is full")
+        return (numbers - data(step)).square().mean()
+
+    with suppress(OSError):
+        train([numbers], loss_of, steps=steps, learning_rate=rate, file=file)
+    return numbers
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"data": lambda step: torch.rand(8)}, {"data": lambda step: 2 * torch.randn(8)}, {"rate": 0.01}, {"steps": 50}],
+)
+def test_another_trainings_file_is_moved_aside_and_the_training_begins_anew(tmp_path, capsys, other):
+    file = tmp_path / "state.pt"
+    stopped(file)
+    kept = file.read_bytes()
+    found = stopped(file, at=3, **other)
+    assert "state.pt.old" in capsys.readouterr().out and (tmp_path / "state.pt.old").read_bytes() == kept
+    assert torch.equal(found, stopped(tmp_path / "another.pt", at=3, **other))
+
+
+@pytest.mark.parametrize("content", [b"", b"no state at all", b"PK\3\4" + bytes(50)])
+def test_a_damaged_file_is_said_and_the_training_begins_anew(tmp_path, capsys, unbroken, content):
+    (tmp_path / "state.pt").write_bytes(content)
+    assert learn(tmp_path / "state.pt")[0] == unbroken[0]
+    assert "damaged" in capsys.readouterr().out
+
+
+def test_the_same_call_goes_on_with_parameters_that_already_learned(tmp_path, unbroken, capsys):
+    numbers, file = torch.nn.Parameter(torch.zeros(8)), tmp_path / "state.pt"
+
+    def call(fails: bool) -> list:
+        def loss_of(step: int) -> torch.Tensor:
+            if fails and step == 7:
+                raise OSError
+            return (numbers - torch.randn(8)).square().mean()
+
+        return train(numbers, loss_of, steps=STEPS, learning_rate=0.1, file=file)
+
+    with pytest.raises(OSError):
+        call(True)
+    assert call(False) == unbroken[0] and (numbers.detach().numpy() == unbroken[1]).all()
+    assert "Going on after 7" in capsys.readouterr().out
+
+
+def test_the_home_folder_is_understood(tmp_path, monkeypatch, unbroken, capsys):
+    for home in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(home, str(tmp_path))
+    stopped("~/state.pt")
+    assert (tmp_path / "state.pt").is_file()
+    assert learn("~/state.pt")[0] == unbroken[0] and "Going on after 7" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "loss_of",
+    [
+        lambda p, step: (p**2).sum().sqrt(),  # finite, with a gradient of NaN
+        lambda p, step: (p.sum() + 1) * float("nan"),
+        lambda p, step: (p.sum() + 1) * (float("inf") if step == 2 else 1.0),
+        lambda p, step: (p**2).sum().sqrt() if step == 2 else p.sum(),
+    ],
+)
+def test_nan_is_refused_before_anything_is_changed_by_it_or_kept(tmp_path, loss_of):
+    number, file = torch.nn.Parameter(torch.zeros(3)), tmp_path / "state.pt"
+    with pytest.raises(FloatingPointError, match="lower learning_rate"):
+        train([number], lambda step: loss_of(number * (step != 2), step), steps=5, learning_rate=0.1, file=file)
+    assert torch.isfinite(number).all()
+    if file.exists():
+        kept = torch.load(file, weights_only=True)
+        assert all(torch.isfinite(value).all() for value in kept["parameters"])
+    # the advice works: a lower rate begins anew
+    losses = train([number], lambda step: (number - 1).square().sum(), steps=2, learning_rate=0.01, file=file)
+    assert len(losses) == 2 and not file.exists()
 
 
 def test_what_cannot_be_trained_is_one_sentence():
-    frozen = torch.nn.Parameter(torch.zeros(2), requires_grad=False)
+    frozen, number = torch.nn.Parameter(torch.zeros(2), requires_grad=False), torch.nn.Parameter(torch.ones(1))
+    settings = {"steps": 3, "learning_rate": 0.1}
     with pytest.raises(ValueError, match="nothing to learn"):
-        train([frozen], lambda step: frozen.sum(), steps=1, learning_rate=0.1)
-    number = torch.nn.Parameter(torch.ones(1))
+        train([frozen], lambda step: frozen.sum(), **settings)
     with pytest.raises(ValueError, match="steps must be from 1"):
         train([number], lambda step: number.sum(), steps=0, learning_rate=0.1)
-    with pytest.raises(FloatingPointError, match="The loss of step 0 is nan: lower learning_rate"):
-        train([number], lambda step: number.sum() * float("nan"), steps=3, learning_rate=0.1)
-    assert number.item() == 1
+    for loss in (lambda step: 0 * number.sum(), lambda step: frozen.sum()):  # an adapter at scale 0, or switched off
+        with pytest.raises(ValueError, match="Nothing is learned"):
+            train([number], loss, **settings)
+    for loss in (lambda step: 1.0, lambda step: number * torch.ones(2), lambda step: None):
+        with pytest.raises(TypeError, match="one element"):
+            train([number], loss, **settings)
+    with pytest.warns(UserWarning, match="1 of 2 parameters"):
+        train([number, torch.nn.Parameter(torch.zeros(2))], lambda step: number.sum(), **settings)
+
+
+def test_two_trainings_in_two_threads_each_draw_their_own_numbers(unbroken):
+    with ThreadPoolExecutor(2) as pool:
+        for losses, _ in pool.map(lambda _: learn(), range(4)):
+            assert losses == unbroken[0]
+
+
+@pytest.mark.parametrize("variable", ["TQDM_DISABLE", "AUDIOLDM_PROGRESS"])
+def test_the_bar_can_be_switched_off(monkeypatch, capfd, variable):
+    monkeypatch.delenv("AUDIOLDM_PROGRESS", raising=False)
+    monkeypatch.delenv("TQDM_DISABLE", raising=False)
+    learn(steps=3)
+    assert "3" in capfd.readouterr().err
+    monkeypatch.setenv(variable, "1" if variable == "TQDM_DISABLE" else "0")
+    learn(steps=3)
+    assert capfd.readouterr().err == ""
 
 
 def test_a_sheet_changes_the_sound_comes_off_exactly_and_comes_back_from_its_file(tmp_path):

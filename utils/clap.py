@@ -1,4 +1,4 @@
-"""CLAP: one space for sounds and words, and how well a clip fits a text in it.
+"""Embed sounds and words in CLAP's common space, and score how well they fit.
 
 Explained in lesson 02 (`notebooks/02_prompt_engineering.ipynb`); the space itself in lesson 06.
 """
@@ -10,45 +10,55 @@ from collections.abc import Sequence
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .checkpoints import CHECKPOINTS, MINI_CLAP, MINIS, REAL_CLAP
 from .clip import Clip
 from .hub import reach
-from .isolation import isolated
+from .isolation import isolated, one_call_at_a_time
+from .loading import _names, is_mini, quiet
 
 if TYPE_CHECKING:
-    from diffusers import AudioLDMPipeline
+    from diffusers import DiffusionPipeline
 
 KEPT = 2000  # embeddings, up to 4 MB, for each CLAP
+LEVEL_DB = -20.0  # dBFS, the rms at which every clip is heard
+KINDS = [  # of sound that the minis were trained on
+    "rain", "wind", "ocean waves", "a stream", "thunder", "applause", "an engine", "a helicopter", "a siren",
+    "an alarm", "a bell", "birds", "a dog", "a cat", "a clock", "footsteps", "a hammer", "speech", "techno music",
+    "drums", "a piano", "a guitar", "a flute", "an organ",
+]  # fmt: skip
 
 
-def clap_for(pipe: AudioLDMPipeline) -> str:
-    """The CLAP that judges a pipeline's clips: "mini-clap" for the minis, else "laion/clap-htsat-unfused".
+def clap_for(pipe: DiffusionPipeline) -> str:
+    """Return the CLAP that judges a pipeline's clips: "mini-clap" for the minis, else "laion/clap-htsat-unfused".
 
-    To be passed as `model` where nothing but texts or recordings says which. Explained in lesson 02.
+    To be passed as `model` where only texts or recordings are given. Explained in lesson 02.
     """
-    from .loading import is_mini
-
     return MINI_CLAP if is_mini(pipe) else REAL_CLAP
 
 
-def clap_embed(items: Sequence[Clip] | Sequence[str], model: str = "auto") -> np.ndarray:
-    """Where clips, or texts, lie in CLAP's common space: unit-norm float32 vectors of shape (items, 64 or 512).
+def clap_embed(items: Clip | str | Sequence[Clip] | Sequence[str], model: str = "auto") -> np.ndarray:
+    """Embed clips, or texts, in CLAP's common space: unit-norm float32 vectors of shape (items, 64 or 512).
 
-    `clap_embed(clips) @ clap_embed(texts).T` is the table of cosines of every clip with every text. `model` is
-    "mini-clap" (64), the Hub's "laion/clap-htsat-unfused" (512), any other CLAP or folder, or "auto": the first for
-    clips of the mini checkpoints only, else the second (texts alone do not say which: name it). Clips are resampled,
-    and cut or repeated to what the model was made for (5 s at 16 kHz for the mini, 10 s at 48 kHz for the other), so
-    the result does not depend on chance, on the order, or on silence that nobody generated.
+    `clap_embed(clips) @ clap_embed(texts).T` is the table of cosines of every clip with every text. One clip or text
+    counts as a list of one. `model` is "mini-clap" (64), the Hub's "laion/clap-htsat-unfused" (512), any other CLAP or
+    folder, or "auto": the first for clips of the mini checkpoints only, else the second (texts alone do not tell: name
+    it). Clips are resampled, brought to one level (an rms of -20 dBFS: of 48 clips of a mini, 100% are then heard as
+    asked at any level; as they are, 100% at 0 dB, 62% at -20 dB), and cut or repeated to the model's length (5 s at
+    16 kHz for the mini, 10 s at 48 kHz for the other), so the result does not depend on chance or order.
+
+    Raises:
+        ValueError: nothing is given, clips and texts are mixed, texts come with "auto", or a clip has NaN samples.
+        OSError: the model cannot be had.
 
     Source: Wu et al. 2023 (arXiv 2211.06687), `transformers.ClapModel`. Explained in lesson 02.
     """
-    items = list(items)
+    items = _as_list(items)
     texts = sum(isinstance(item, str) for item in items)
-    if not items or texts not in (0, len(items)):
+    if not items or texts + sum(isinstance(item, Clip) for item in items) < len(items) or texts not in (0, len(items)):
         raise ValueError(f"clap_embed takes clips, or texts, at least one and never mixed, not {reprlib.repr(items)}.")
     if texts and model == "auto":
         raise ValueError(f'Texts alone do not say which CLAP they are for: pass model="mini-clap" or "{REAL_CLAP}".')
@@ -59,7 +69,7 @@ def clap_embed(items: Sequence[Clip] | Sequence[str], model: str = "auto") -> np
 def clap_similarity(
     clips: Clip | Sequence[Clip], texts: str | Sequence[str] | None = None, model: str = "auto"
 ) -> np.ndarray:
-    """How well sounds fit words: one CLAP cosine a clip, -1 to 1, shape (clips,).
+    """Score how well sounds fit words: one CLAP cosine a clip, -1 to 1, shape (clips,).
 
     `texts` is one text for all clips or one a clip; None takes each clip's own prompt. `model` as in `clap_embed`.
     Cosines of different CLAP models cannot be compared. Of the real checkpoints, s and l were trained on the
@@ -67,9 +77,11 @@ def clap_similarity(
 
     Source: `clap_embed`. Explained in lesson 02.
     """
-    clips = list(clips) if isinstance(clips, Sequence) else [clips]
+    clips = _as_list(clips)
     if texts is None:
-        texts = [clip.settings["prompt"] for clip in clips]
+        texts = [clip.settings.get("prompt") for clip in clips]
+        if None in texts:
+            raise ValueError(f"{clips[texts.index(None)].title or 'A clip'} has no prompt of its own: pass texts.")
     elif isinstance(texts, str):
         texts = [texts] * len(clips)
     if len(texts) != len(clips):
@@ -80,42 +92,57 @@ def clap_similarity(
     return (clap_embed(clips, model) * clap_embed(texts, model)).sum(axis=1)
 
 
-def best_of(clips: Sequence[Clip], prompt: str | None = None, model: str = "auto") -> list[Clip]:
-    """The clips, best first by `clap_similarity` with `prompt` (None: each clip's own). Explained in lesson 02.
+def best_of(clips: Clip | Sequence[Clip], prompt: str | None = None, model: str = "auto") -> list[Clip]:
+    """Sort clips, best first by `clap_similarity` with `prompt` (None: each clip's own). Explained in lesson 02.
 
-    What the original AudioLDM does with its `n_candidate_gen_per_text`: make several, keep the one CLAP likes best.
+    The original AudioLDM's `n_candidate_gen_per_text` does so: make several, keep the one that CLAP likes best.
     """
-    scores = clap_similarity(list(clips), prompt, model)
-    return [clips[i] for i in np.argsort(-scores, kind="stable")]
+    clips = _as_list(clips)
+    return [clips[i] for i in np.argsort(-clap_similarity(clips, prompt, model), kind="stable")]
+
+
+def heard(clips: Clip | Sequence[Clip], names: Sequence[str] = KINDS, model: str = "auto") -> list[str]:
+    """Return the name that is nearest to each clip in CLAP's space, such as "a dog"; `model` as in `clap_embed`.
+
+    The mini's CLAP is asked for the bare names, any other for "This is a sound of {name}.", as in the CLAP paper.
+    Explained in lesson 02.
+    """
+    clips, names = _as_list(clips), _as_list(names)
+    model = _choose_clap(clips) if model == "auto" else model
+    texts = names if Path(model).name == MINI_CLAP else [f"This is a sound of {name}." for name in names]
+    return [names[i] for i in (clap_embed(clips, model) @ clap_embed(texts, model).T).argmax(axis=1)]
+
+
+def _as_list(items: Any) -> list:
+    return [items] if isinstance(items, (str, Clip)) else list(items)
 
 
 def _choose_clap(clips: Sequence[Clip]) -> str:
     names = {clip.settings.get("checkpoint") for clip in clips}
-    return MINI_CLAP if names and names <= MINIS else REAL_CLAP
+    by_another_name = {name for pipe, name in _names.items() if is_mini(pipe)}
+    return MINI_CLAP if names and names <= MINIS | by_another_name else REAL_CLAP
 
 
 def _embedded(model: str, item: Clip | str) -> np.ndarray:
-    """One vector of `clap_embed`, kept with its model: a lesson asks about the same clips and texts again and again."""
+    """Return one vector of `clap_embed`, kept with its model, as a lesson asks for the same ones again and again."""
     import torch
 
     clap, extractor, tokenizer, kept = _load_clap(model)
     key = item if isinstance(item, str) else (sha256(item.waveform).digest(), item.sample_rate)
-    if key not in kept:
-        if isinstance(item, str):
-            longest = clap.config.text_config.max_position_embeddings - 2
-            embed = clap.get_text_features
-            inputs = tokenizer(item, truncation=True, max_length=longest, return_tensors="pt")
-        else:
-            embed, rate = clap.get_audio_features, extractor.sampling_rate
-            inputs = extractor(_for_clap(item, extractor), sampling_rate=rate, return_tensors="pt")
-        with isolated(threads=1 if model == MINI_CLAP else None):
+    with one_call_at_a_time(clap), isolated():  # the tokenizer keeps the state of the call that is going on
+        if key not in kept:
+            if isinstance(item, str):
+                cut = {"truncation": True, "max_length": clap.config.text_config.max_position_embeddings - 2}
+                embed, inputs = clap.get_text_features, tokenizer(item, **cut, return_tensors="pt")
+            else:
+                embed, rate = clap.get_audio_features, extractor.sampling_rate
+                inputs = extractor(_for_clap(item, extractor), sampling_rate=rate, return_tensors="pt")
             output = embed(**inputs.to(clap.device))
             vector = getattr(output, "pooler_output", output)  # transformers 4 gives the tensor itself
-            unit = torch.nn.functional.normalize(vector.float(), dim=-1)[0].cpu().numpy()
-        if len(kept) >= KEPT:
-            kept.pop(next(iter(kept)))  # the oldest
-        kept[key] = unit
-    return kept[key]
+            while len(kept) >= KEPT:
+                kept.pop(next(iter(kept)))  # the oldest
+            kept[key] = torch.nn.functional.normalize(vector.float(), dim=-1)[0].cpu().numpy()
+        return kept[key]
 
 
 @lru_cache(maxsize=2)
@@ -127,8 +154,6 @@ def _load_clap(model: str):
 
     import torch
     from transformers import AutoTokenizer, ClapFeatureExtractor, ClapModel
-
-    from .loading import quiet
 
     try:
         with quiet():
@@ -148,5 +173,7 @@ def _for_clap(clip: Clip, extractor) -> np.ndarray:
     waveform = clip.resampled(extractor.sampling_rate).waveform
     if not np.isfinite(waveform).all():
         raise ValueError("The waveform has NaN or infinite samples: CLAP cannot hear it.")
-    # the extractor would cut longer ones at random, and fill up what whole repeats of shorter ones leave with silence
-    return np.resize(waveform, extractor.nb_max_samples)
+    # the extractor would cut longer ones at random, and fill up with silence what repeats of shorter ones leave
+    waveform = np.resize(waveform, extractor.nb_max_samples)
+    rms = np.sqrt(np.mean(waveform.astype(np.float64) ** 2))
+    return (waveform * (10 ** (LEVEL_DB / 20) / rms if rms > 0 else 1.0)).astype(np.float32)

@@ -5,7 +5,7 @@ Explained in lesson 01 (`notebooks/01_first_sound.ipynb`).
 
 from __future__ import annotations
 
-import io
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,13 +13,15 @@ from typing import BinaryIO
 
 import numpy as np
 
-from .checks import warn, whole
-from .features import N_FFT, SAMPLE_RATE
+from .checks import number, whole
+from .features import SAMPLE_RATE
 from .files import shorten, write_whole
-from .player import shown
+from .player import mime_bundle
+from .soundfiles import LONGEST, decode, encode_wav, read_file, scaled
 
-LONGEST_FILE = 600.0  # seconds of a recording
-LOUD = 100.0  # a float sample beyond is rather an integer that nobody scaled
+SILENCE = 1e-3  # a peak below this, -60 dB, is not heard
+FACTS = {"checkpoint": "{}", "num_inference_steps": "{} steps", "guidance_scale": "guidance {:g}", "seed": "seed {}"}
+BESIDE = ("latents", "prompt_embeds", "callback", "adapters")  # settings beside the plain call's
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -43,7 +45,7 @@ class Clip:
     seconds: float = 0.0
 
     def __post_init__(self) -> None:
-        waveform = _scaled(np.asarray(self.waveform))
+        waveform = scaled(np.asarray(self.waveform))
         if waveform.ndim != 1 or not waveform.size:
             raise ValueError(f"A clip's waveform has the shape (samples,), at least one sample, not {waveform.shape}.")
         rate = self.sample_rate
@@ -52,47 +54,41 @@ class Clip:
         object.__setattr__(self, "sample_rate", whole("sample_rate", rate, 1000, 768_000))
 
     @classmethod
-    def load(cls, file: str | Path | bytes | BinaryIO) -> Clip:
-        """A recording as AudioLDM hears it: 16 kHz, mono, float32; `settings["file"]` is its name.
+    def load(cls, file: str | os.PathLike | bytes | BinaryIO) -> Clip:
+        """Load a recording as AudioLDM hears it: 16 kHz, mono, float32; `settings["file"]` is its name.
 
         Args:
-            file: a path, an open file, or the bytes of one (an upload): all that libsndfile reads, such as WAV, FLAC,
-                OGG, MP3 and AIFF, at any rate, with any number of channels (they are averaged), 0.064 to 600 s long.
+            file: a path, a file opened with "rb" (read from its beginning), or the bytes of one (an upload). WAV, FLAC,
+                OGG, MP3 and AIFF at any rate, with any number of channels (they are averaged, unless they cancel), up
+                to 600 s; where PyAV or ffmpeg is installed, M4A, AAC, WebM and 3GP, too.
 
         Raises:
             OSError: there is no such file, or it cannot be read.
-            ValueError: it is no sound that libsndfile knows, it is empty, too short or too long, or has NaN samples.
+            TypeError: it is no path, bytes or binary file.
+            ValueError: it is no sound that can be read here, has no samples, is too long, or has NaN samples.
 
         Explained in lesson 07.
         """
-        import soundfile
+        data, name = read_file(file)
+        return cls(decode(data, name), SAMPLE_RATE, {"file": name})
 
-        if isinstance(file, (bytes, bytearray, memoryview)):
-            file, name = io.BytesIO(file), "the upload"
-        elif isinstance(file, (str, Path)):
-            file = Path(file).expanduser()
-            name = file.name
-            try:
-                file = io.BytesIO(file.read_bytes())
-            except OSError as error:
-                raise type(error)(error.errno, f"The recording cannot be read: {error.strerror}", str(file)) from None
+    def piece(self, audio_length_in_s: float, start: float | None = None) -> Clip:
+        """Cut a piece of exactly this length in s, padded with silence where the clip is shorter.
+
+        `start` in s; None begins where the sound does: 35 dB below the loudest. Raises ValueError for a silent piece.
+        Source: `librosa.effects.trim`. Explained in lesson 07.
+        """
+        from librosa.effects import trim
+
+        count = round(number("audio_length_in_s", audio_length_in_s, 1 / self.sample_rate, LONGEST) * self.sample_rate)
+        if start is None:
+            _, (first, _) = trim(self.waveform, top_db=35, frame_length=512, hop_length=128)
         else:
-            name = Path(str(getattr(file, "name", "the file"))).name
-        try:
-            with soundfile.SoundFile(file) as sound:
-                rate, seconds = sound.samplerate, sound.frames / sound.samplerate
-                samples = sound.read(dtype="float32", always_2d=True) if seconds <= LONGEST_FILE else None
-        except (soundfile.LibsndfileError, TypeError, ValueError):
-            kinds = "WAV, FLAC, OGG, MP3 or AIFF"
-            raise ValueError(f"{name} is no sound that can be read: save it as {kinds}, and load that.") from None
-        if samples is None:
-            raise ValueError(f"{name} lasts {seconds:,.0f} s: cut it to at most {LONGEST_FILE:.0f} s.")
-        seconds, least = len(samples) / rate, N_FFT / SAMPLE_RATE
-        if seconds < least:
-            raise ValueError(f"{name} lasts {1000 * seconds:.0f} ms: at least {1000 * least:.0f} are needed.")
-        if not np.isfinite(samples).all():
-            raise ValueError(f"{name} has NaN or infinite samples: it is damaged.")
-        return cls(samples.mean(axis=1), rate, {"file": name}).resampled()
+            first = round(number("start", start, 0, self.duration) * self.sample_rate)
+        cut = self.waveform[first : first + count]
+        if not np.abs(cut).max(initial=0) >= SILENCE:
+            raise ValueError(f"{self.title or 'The clip'} is silent there: nothing of it would be heard.")
+        return Clip(np.pad(cut, (0, count - len(cut))), self.sample_rate, self.settings, self.seconds)
 
     def resampled(self, rate: int = SAMPLE_RATE) -> Clip:
         """The clip at another sample rate in Hz (itself, if it has that one). Explained in lesson 07.
@@ -123,32 +119,26 @@ class Clip:
 
     @property
     def facts(self) -> str:
-        """The settings in one line, without the prompt: 'mini-s-v2, 10 steps, guidance 2.5, seed 0'."""
+        """The settings in one line, without the prompt: 'mini-s-v2, 10 steps, guidance 2.5, seed 0'.
+
+        Whatever went in beside the plain call is named, as the clip cannot be made from its settings alone.
+        """
         s = self.settings
         parts = [f'without "{shorten(s["negative_prompt"])}"'] if s.get("negative_prompt") else []
-        for name, text in {
-            "checkpoint": "{}",
-            "num_inference_steps": "{} steps",
-            "guidance_scale": "guidance {:g}",
-            "seed": "seed {}",
-        }.items():
-            if s.get(name) is not None:
-                parts.append(text.format(s[name]))
-        return ", ".join(parts)
+        parts += [text.format(s[name]) for name, text in FACTS.items() if s.get(name) is not None]
+        beside = [name if s[name] is True else shorten(f"{name} {s[name]}") for name in BESIDE if name in s]
+        return ", ".join(parts + [f"with {' and '.join(beside)}"] * bool(beside))
 
     def wav(self) -> bytes:
-        """A 16-bit PCM WAV file, samples beyond -1...1 clipped; raises ValueError for NaN or infinite samples.
+        """Return a 16-bit PCM WAV file, samples beyond -1...1 clipped; raises ValueError for NaN or infinite samples.
+
+        Its tags hold the title and, of a sound that a model made, the settings and `trainedAlgorithmicMedia`.
 
         Explained in lesson 01.
         """
-        import soundfile
-
         if not np.isfinite(self.waveform).all():
             raise ValueError("The clip cannot be saved: its waveform has NaN or infinite samples.")
-        samples = np.round(self.waveform.clip(-1, 1) * 32767).astype(np.int16)
-        file = io.BytesIO()
-        soundfile.write(file, samples, self.sample_rate, format="WAV", subtype="PCM_16")
-        return file.getvalue()
+        return encode_wav(self.waveform, self.sample_rate, self.title, self.settings)
 
     def save(self, path: str | Path) -> Path:
         """Write it as a WAV file (see `wav`), which is either complete or not there; return its path.
@@ -173,7 +163,7 @@ class Clip:
         return f"Clip: {', '.join(parts)}."
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, str]:
-        return {"text/plain": repr(self), **shown([self])}
+        return {"text/plain": repr(self), **mime_bundle([self])}
 
 
 @dataclass(frozen=True, repr=False)
@@ -188,23 +178,25 @@ class Comparison:
         return "\n".join(f"{label}: {clip!r}" for label, clip in zip(self.labels, self.clips, strict=True))
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, str]:
-        return {"text/plain": repr(self), **shown(self.clips, self.labels, self.columns)}
+        return {"text/plain": repr(self), **mime_bundle(self.clips, self.labels, self.columns)}
 
 
-def compare(clips: Sequence[Clip], labels: Sequence[str] | None = None, columns: int | None = None) -> Comparison:
+def compare(
+    clips: Clip | Sequence[Clip], labels: Sequence[str] | None = None, columns: int | None = None
+) -> Comparison:
     """Players side by side, on one time, frequency and loudness scale; starting one stops the others.
 
     Loudness is as generated: nothing is normalised (`IPython.display.Audio` does that by default, which hides
     differences in level).
 
     Args:
-        clips: what to compare.
+        clips: one or more.
         labels: one for each clip; otherwise A, B, C...
         columns: players in a row; otherwise as many as fit.
 
     Explained in lesson 01.
     """
-    clips = list(clips)
+    clips = [clips] if isinstance(clips, Clip) else list(clips)
     if not clips:
         raise ValueError("There is nothing to compare: clips is empty.")
     labels = [_letter(i) for i in range(len(clips))] if labels is None else [str(label) for label in labels]
@@ -215,21 +207,35 @@ def compare(clips: Sequence[Clip], labels: Sequence[str] | None = None, columns:
     return Comparison(clips, labels, columns)
 
 
+def load_folder(folder: str | os.PathLike, audio_length_in_s: float | None = None, at_least: int = 1) -> list[Clip]:
+    """Load all sounds of a folder in the order of their names; one printed line names what was left out, and why.
+
+    Args:
+        folder: where the recordings are; folders in it are left out.
+        audio_length_in_s: the length in s that `Clip.piece` gives each; None: as they are.
+        at_least: how many sounds are needed.
+
+    Raises ValueError where there is no such folder, or it has fewer sounds. Explained in lesson 08.
+    """
+    place = Path(folder).expanduser()
+    if not place.is_dir():
+        raise ValueError(f"There is no folder {str(folder)!r}: make it, or correct its name.")
+    clips, out = [], []
+    for file in sorted(place.iterdir()):
+        try:
+            if file.is_dir():
+                raise ValueError(f"{file.name} is a folder.")
+            clip = Clip.load(file)
+            clips.append(clip if audio_length_in_s is None else clip.piece(audio_length_in_s))
+        except (OSError, ValueError) as error:
+            out.append(str(error).rstrip("."))
+    left_out = f"Left out: {'; '.join(out)}." if out else ""
+    if len(clips) < at_least:
+        raise ValueError(f"{len(clips)} sounds in {str(folder)!r}, at least {at_least} needed. {left_out}".strip())
+    if left_out:
+        print(left_out)
+    return clips
+
+
 def _letter(index: int) -> str:
     return ("" if index < 26 else _letter(index // 26 - 1)) + chr(ord("A") + index % 26)
-
-
-def _scaled(samples: np.ndarray) -> np.ndarray:
-    """A copy of samples of any type that sound files have, as contiguous float32 in -1...1."""
-    kind, size = samples.dtype.kind, samples.dtype.itemsize
-    if kind == "f":
-        scaled = np.array(samples, dtype=np.float32, order="C")
-        if scaled.size and np.abs(scaled[np.isfinite(scaled)]).max(initial=0) > LOUD:
-            warn(f"A sample beyond {LOUD:g}, where full scale is 1: were integers not scaled?")
-        return scaled
-    if kind in "iu" and size <= 4:
-        half = 2.0 ** (8 * size - 1)
-        return np.ascontiguousarray((samples.astype(np.float64) - (half if kind == "u" else 0)) / half, np.float32)
-    raise TypeError(
-        f"Samples are floats in -1...1, or integers of 8 to 32 bits as sound files have, not {samples.dtype}."
-    )

@@ -1,4 +1,4 @@
-"""How sure we can be: means with their 95% intervals over subjects, the verdict on them, and the knee of a curve.
+"""Statistics: means with their 95% intervals over subjects, the verdict on them, and the knee of a curve.
 
 Explained in lesson 02 (`notebooks/02_prompt_engineering.ipynb`).
 """
@@ -12,7 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .checks import whole
+
 SURE = 0.05  # an effect this improbable by luck alone is one, if it is the only one that is looked for
+ROUNDING = 1e-7  # differences this much smaller than the values are float32's
 
 
 @dataclass(frozen=True)
@@ -20,7 +23,7 @@ class Interval:
     """A mean and its 95% interval: `mean`, `low` and `high` in `unit`, from `n` subjects. Explained in lesson 02.
 
     `p` is the chance that luck alone gives a mean as far from zero. Prints as '-9.1 dB (95% interval -10.2 to -8.0,
-    n = 6)', with as many digits as the interval is worth, and three decimals at most: beyond these, processors differ.
+    n = 6)', with as many digits as the interval is worth; beyond three decimals only where these would show nothing.
     """
 
     mean: float
@@ -32,23 +35,30 @@ class Interval:
 
     @property
     def excludes_zero(self) -> bool:
-        """Whether zero, no effect, lies outside of the interval as it is printed."""
-        return round(self.low, self._digits) > 0 or round(self.high, self._digits) < 0
+        """Whether zero, no effect, lies outside of the interval."""
+        return self.low > 0 or self.high < 0
 
     def verdict(self, comparisons: int = 1) -> str:
-        """What the interval of a difference says on a page that makes so many comparisons. Explained in lesson 02.
+        """Judge the interval of a difference on a page that makes so many comparisons. Explained in lesson 02.
 
-        "an effect": one that the page would hardly show by luck in any of its comparisons (Bonferroni's correction);
-        "maybe": only this interval leaves out zero, as one in twenty does by luck; "none shown": it does not.
+        "an effect": luck would hardly show one like it in any of the page's comparisons (Bonferroni's correction);
+        "maybe": only this interval leaves out zero, as one in twenty does by luck; "none shown": it does not;
+        "cannot say": fewer than three subjects, or nothing varies, so that luck cannot be estimated.
         """
+        comparisons = whole("comparisons", comparisons, 1, 1_000_000)
+        if self.n < 3 or not self.high > self.low:
+            return "cannot say"
         if not self.excludes_zero:
             return "none shown"
         return "an effect" if self.p < SURE / comparisons else "maybe"
 
     @property
     def _digits(self) -> int:
-        width = self.high - self.low
-        return min(3, max(0, 1 - math.floor(math.log10(width)))) if width > 0 else 2
+        """Decimals to print: two digits of the width, three decimals at most unless the bounds are smaller."""
+        width, bounds = self.high - self.low, (abs(self.low), abs(self.high))
+        largest = 1 - _exponent(max(bounds))
+        digits = min(1 - _exponent(width), max(3, largest)) if width > 0 else max(2, largest)
+        return max(0, digits, -_exponent(min(bounds)) if self.excludes_zero else 0)
 
     def __float__(self) -> float:
         return self.mean
@@ -61,6 +71,11 @@ class Interval:
     __repr__ = __str__
 
 
+def _exponent(value: float) -> int:
+    """Return the power of ten of a number's first digit; 0 for zero."""
+    return math.floor(math.log10(value)) if value > 0 else 0
+
+
 def interval(
     values: Sequence[float],
     before: Sequence[float] | None = None,
@@ -68,7 +83,7 @@ def interval(
     groups: Sequence[Hashable] | None = None,
     unit: str = "",
 ) -> Interval:
-    """The mean of `values`, or of the paired differences `values - before`, with its 95% t-interval over subjects.
+    """Compute the mean of `values`, or of the differences `values - before`, and its 95% t-interval over subjects.
 
     Args:
         values: finite numbers, of at least 2 subjects.
@@ -88,6 +103,7 @@ def interval(
     for name, other in (("before", before), ("groups", groups)):
         if other is not None and np.shape(other)[:1] != sample.shape:
             raise ValueError(f"{name} needs one entry for each of the {sample.shape} values, not {np.shape(other)}.")
+    scale = np.abs(sample).max(initial=0)
     if before is not None:
         sample = sample - np.asarray(before, dtype=np.float64)
     if sample.ndim == 1 and groups is not None:
@@ -98,7 +114,7 @@ def interval(
             f"An interval needs finite numbers of 2 subjects or more, not {reprlib.repr(sample.tolist())}."
         )
     mean = float(sample.mean())
-    if np.ptp(sample) == 0:  # nothing varies: the test would divide by zero
+    if np.ptp(sample) <= ROUNDING * scale:  # nothing varies: the test would divide by zero
         return Interval(mean, mean, mean, len(sample), unit, float(mean == 0))
     test = ttest_1samp(sample, 0.0)
     low, high = test.confidence_interval(0.95)
@@ -106,10 +122,13 @@ def interval(
 
 
 def knee(x: Sequence[float], y: Sequence[float | Interval]) -> float:
-    """Where more hardly pays: the first x at which y has made nine tenths of its way from the first to the best.
+    """Return the first x at which y has made nine tenths of its way from the first to the best: more hardly pays.
 
-    `x` rises; `y` are numbers or `Interval`s, and more is better. Source: this definition. Explained in lesson 03.
+    `x` rises; `y` are as many finite numbers or `Interval`s, and more is better. Source: this definition. Explained in
+    lesson 03.
     """
     values = list(map(float, y))
+    if not values or len(values) != len(x) or not np.isfinite(values).all():
+        raise ValueError(f"A knee needs one finite y for each x, not {reprlib.repr(values)} for {len(x)} x.")
     goal = values[0] + 0.9 * (max(values) - values[0])
     return next(a for a, b in zip(x, values, strict=True) if b >= goal)

@@ -1,4 +1,4 @@
-"""What every figure of the lessons is: drawn in one style, in colours that the colour-blind can tell apart, with words.
+"""Define the style of every figure: colours that the colour-blind can tell apart, and a text alternative.
 
 Explained in lesson 01 (`notebooks/01_first_sound.ipynb`).
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
@@ -19,16 +20,16 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from .clip import Clip
-from .features import HOP_LENGTH, SAMPLE_RATE, log_mel, mel_height
-from .measures import DB_PER_NEPER
+from .features import DB_PER_NEPER, HOP_LENGTH, SAMPLE_RATE, log_mel, mel_height
+from .files import shorten
 from .player import COLOURS, DB_RANGE
 
 KILOHERTZ = (500, 1000, 2000, 4000, 8000)  # marked on the frequency axis
-WIDTH = 8.6  # inches; at 100 dots an inch as wide as a notebook's output
+WIDTH = 6.4  # inches: 640 pixels, in which letters of 12 points are still 9 pixels high on a phone 345 pixels wide
 LINES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito 2008
 MARKERS = "osD^vPX"
 FONTS = set(font_manager.get_font_names())
-# Of the fonts that hold what matplotlib's own lacks (Chinese, Arabic, Indic, emoji ...), those that are here
+# Those installed of the fonts with scripts that matplotlib's own lacks (Chinese, Arabic, Indic, emoji ...)
 SCRIPTS = [
     name
     for name in (
@@ -43,8 +44,8 @@ STYLE = {
     "figure.constrained_layout.use": True,
     "figure.facecolor": "white",
     "font.family": ["DejaVu Sans", *SCRIPTS],
-    "font.size": 10,
-    "axes.titlesize": 10,
+    "font.size": 12,
+    "axes.titlesize": 12,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "lines.linewidth": 1.8,
@@ -69,34 +70,24 @@ class Picture:
 
     @property
     def png(self) -> bytes:
-        """The figure as a PNG file, 860 pixels wide, in 256 colours, which halves it."""
-        return small_png(self._drawn(), 256)
-
-    def _drawn(self) -> Image.Image:
-        canvas = FigureCanvasAgg(self.figure)
+        """The figure as a PNG file of 256 colours, which halves it, 640 pixels wide."""
+        canvas, png = FigureCanvasAgg(self.figure), io.BytesIO()
         with matplotlib.rc_context(STYLE):
             canvas.draw()
-        return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+        drawn = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+        drawn.quantize(256, dither=Image.Dither.NONE).save(png, "PNG")
+        return png.getvalue()
 
-    def _html(self, png: bytes) -> str:
-        data = base64.b64encode(png).decode()
-        return f'<img alt="{escape(self.alt)}" style="max-width:100%" src="data:image/png;base64,{data}">'
+    def _html(self, png: str) -> str:
+        return f'<img alt="{escape(self.alt)}" style="max-width:100%" src="data:image/png;base64,{png}">'
 
     def __repr__(self) -> str:
         return self.alt
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, str]:
-        """The picture with its words; and bare, smaller, for PDF, Word and LaTeX, which read no HTML."""
-        drawn = self._drawn()
-        bare = base64.b64encode(small_png(drawn, 16)).decode()
-        return {"text/plain": self.alt, "text/html": self._html(small_png(drawn, 256)), "image/png": bare}
-
-
-def small_png(image: Image.Image, colours: int) -> bytes:
-    """A PNG file of a picture in at most 256 colours."""
-    png = io.BytesIO()
-    image.quantize(colours, dither=Image.Dither.NONE).save(png, "PNG")
-    return png.getvalue()
+        """Return the picture with its words, and bare for PDF, Word and LaTeX, which read no HTML."""
+        png = base64.b64encode(self.png).decode()
+        return {"text/plain": self.alt, "text/html": self._html(png), "image/png": png}
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -108,7 +99,7 @@ class Film(Picture):
 
     webp: bytes
 
-    def _html(self, png: bytes) -> str:
+    def _html(self, png: str) -> str:
         image = f'<img alt="{escape(self.alt)}" src="data:image/webp;base64,{base64.b64encode(self.webp).decode()}">'
         return f"<details><summary>Open to see the film, close to stop it</summary>{image}</details>"
 
@@ -131,3 +122,18 @@ def draw_spectrogram(axes: Axes, sound: Sound):
     axes.set(xlabel="Time (s)", ylabel="Frequency (kHz)")
     axes.label_outer()
     return image
+
+
+def describe(sounds, row_labels: Sequence[str], column_labels: Sequence[str], title: str, alt: str) -> str:
+    """Return the text alternative of a grid of spectrograms; `alt` is its last sentence."""
+    words = f"{title or 'Log-mel-spectrograms'}, {len(sounds)} by {len(sounds[0])}"
+    words += f"; rows: {', '.join(row_labels)}" * bool(row_labels)
+    words += f"; columns: {', '.join(column_labels)}" * bool(column_labels)
+    if len(sounds) == len(sounds[0]) == 1 and isinstance(sounds[0][0], Clip):
+        words = f"Log-mel-spectrogram of {title_of(sounds[0][0])}"
+    return f"{words}. Time across, 0 to 8 kHz upwards, the brighter the louder. {alt}".strip()
+
+
+def title_of(clip: Clip) -> str:
+    """Return a clip's prompt or file, and its facts, in one line."""
+    return ", ".join(filter(None, [shorten(clip.title), clip.facts])) or "a sound"

@@ -1,4 +1,4 @@
-"""The player of a clip: its log-mel-spectrogram with axes, a cursor that follows the sound, and the sound itself.
+"""Make the player of a clip: its log-mel-spectrogram with axes, a cursor that follows the sound, and the sound.
 
 One piece of HTML with the sound and the picture inside: it needs no kernel, no network and no other script. Where
 scripts are removed (GitHub, a notebook that is not trusted, print) the figure and the browser's own player remain.
@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import base64
 import io
+import json
+import os
 from collections.abc import Sequence
 from functools import lru_cache
 from html import escape
@@ -17,26 +19,31 @@ from typing import Any
 
 import numpy as np
 
-from .features import HOP_LENGTH, log_mel, mel_height
+import utils
+
+from .features import DB_PER_NEPER, HOP_LENGTH, log_mel, mel_height
 from .files import shorten
 
 DB_RANGE = (-80.0, 10.0)  # of the mel magnitude, the same for every clip, so that colours can be compared
 COLOURS = 64
-STILL_COLOURS = 15  # and white, in four bits
 MAX_COLUMNS = 1000  # pixels of the picture
 FREQUENCIES = (0, 500, 1000, 2000, 4000, 8000)  # Hz, marked on the axis
 MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)  # Hz; the format knows no others
+PLAIN = (  # the settings of a plain call, with the checkpoint
+    "checkpoint", "prompt", "negative_prompt", "num_inference_steps", "audio_length_in_s", "guidance_scale", "seed"
+)  # fmt: skip
 NO_MATHS = "mathjax_ignore tex2jax_ignore"  # classes within which dollars are text
 
 
-def shown(clips: Sequence[Any], labels: Sequence[str] | None = None, columns: int | None = None) -> dict[str, str]:
-    """What a notebook stores of clips: the player, and their spectrograms for where there are no players."""
+def mime_bundle(clips: Sequence[Any], labels: Sequence[str] | None = None, columns: int | None = None) -> dict:
+    """Return text/html, the players, and image/png, the spectrograms for paper, where no player plays."""
     drawn, labels = [spectrogram_png(clip) for clip in clips], labels or [""] * len(clips)
-    return {"text/html": player(clips, labels, columns, drawn), "image/png": _base64(still(clips, labels, drawn))}
+    html = player(clips, labels, columns, drawn)
+    return {"text/html": html, "image/png": _base64(static_png(clips, labels, drawn))}
 
 
 def player(clips: Sequence[Any], labels: Sequence[str], columns: int | None, drawn: Sequence[bytes]) -> str:
-    """HTML that shows and plays the clips, on one time axis, frequency axis and dB range; see `compare`."""
+    """Return HTML that shows and plays the clips, on one time axis, frequency axis and dB range; see `compare`."""
     axis = max(clip.duration for clip in clips)
     figures = [_figure(clip, label, axis, png) for clip, label, png in zip(clips, labels, drawn, strict=True)]
     # MathJax leaves dollars alone by these classes, and JupyterLab the keys where shortcuts are suppressed
@@ -56,13 +63,31 @@ def _figure(clip: Any, label: str, axis: float, drawn: bytes) -> str:
     title = f"<strong><bdi>{escape(label)}</bdi></strong> " * bool(label) + f"<bdi>{escape(prompt)}</bdi>"
     facts = escape(", ".join(filter(None, [f"{clip.duration:.2f} s", f"peak {clip.peak:.2f}", clip.facts])))
     width = f"{100 * clip.duration / axis:.4g}%"
-    return f"""<figure><figcaption>{title} <small><bdi>{facts}</bdi></small></figcaption>
+    return f"""<figure{_reproducible(clip)}><figcaption>{title}<br>
+<small><bdi>{facts}</bdi></small></figcaption>
 <div class="aldm-plot"><img alt="Log-mel-spectrogram of {name}: {clip.duration:.2f} s, 0 to 8 kHz"
  width="{width}" height="128" src="data:image/png;base64,{_base64(drawn)}">
 {_axes(axis)}
 <div class="aldm-seek" data-axis="{axis:.3f}" data-end="{clip.duration:.3f}"><i></i></div></div>
 <audio controls preload="metadata" aria-label="{name}" src="data:audio/mpeg;base64,{_base64(mp3(clip))}"></audio>
 </figure>"""
+
+
+def _reproducible(clip: Any) -> str:
+    """Return the attribute data-settings, JSON, if AUDIOLDM_VERIFY=1 and they alone make the clip again."""
+    if os.environ.get("AUDIOLDM_VERIFY") != "1" or {*clip.settings} - {"scheduler", "dtype"} != {*PLAIN}:
+        return ""
+    checkpoint, *names = PLAIN
+    call = {name: clip.settings[name] for name in names}
+    again = utils.generate(_pipeline(clip.settings[checkpoint]), **call).waveform
+    if again.shape != clip.waveform.shape or np.abs(again - clip.waveform).max() > 0.01 * clip.peak:  # a batch rounds
+        return ""
+    return f' data-settings="{escape(json.dumps({checkpoint: clip.settings[checkpoint], **call}))}"'
+
+
+@lru_cache(maxsize=1)
+def _pipeline(checkpoint: str) -> Any:
+    return utils.load_pipeline(checkpoint)
 
 
 def _axes(seconds: float) -> str:
@@ -75,13 +100,13 @@ def _axes(seconds: float) -> str:
 
 
 def spectrogram_png(clip: Any) -> bytes:
-    """The log-mel-spectrogram as a PNG of one pixel a frame and band, on the fixed `DB_RANGE`, low bands below."""
+    """Return the log-mel-spectrogram as a PNG, one pixel a frame and band, on the fixed `DB_RANGE`, low bands below."""
     from matplotlib import colormaps
     from PIL import Image
 
     waveform = np.nan_to_num(clip.resampled().waveform)
     waveform = np.pad(waveform, (0, max(0, HOP_LENGTH - len(waveform))))
-    decibels = 20 / np.log(10) * log_mel(waveform)  # (frames, 64)
+    decibels = DB_PER_NEPER * log_mel(waveform)  # (frames, 64)
     if len(decibels) > MAX_COLUMNS:
         decibels = np.stack([part.max(0) for part in np.array_split(decibels, MAX_COLUMNS)])
     low, high = DB_RANGE
@@ -93,31 +118,27 @@ def spectrogram_png(clip: Any) -> bytes:
     return png.getvalue()
 
 
-def still(clips: Sequence[Any], labels: Sequence[str], drawn: Sequence[bytes]) -> bytes:
-    """The spectrograms as one small PNG, for paper and Word, where no player plays."""
-    from matplotlib import colormaps, font_manager
+def static_png(clips: Sequence[Any], labels: Sequence[str], drawn: Sequence[bytes]) -> bytes:
+    """Return the spectrograms on one time axis, below each other and in their own colours, each under its words."""
+    from matplotlib import font_manager
     from PIL import Image, ImageDraw, ImageFont
 
-    across, axis = min(len(clips), 3), max(clip.duration for clip in clips)
-    width, height, white = 512, 16 + 128, STILL_COLOURS
-    sheet = Image.new("P", (across * width, -(-len(clips) // across) * height), white)
-    colours = (colormaps["magma"].resampled(STILL_COLOURS).colors[:, :3] * 255).round().astype(np.uint8)
-    sheet.putpalette(colours.tobytes() + b"\xff\xff\xff")
-    font = ImageFont.truetype(font_manager.findfont("DejaVu Sans"), 12)
-    for number, (clip, label, spectrogram) in enumerate(zip(clips, labels, drawn, strict=True)):
-        levels = np.asarray(Image.open(io.BytesIO(spectrogram))).astype(int) * STILL_COLOURS // COLOURS
-        x, y = number % across * width, number // across * height
-        size = (max(1, round((width - 8) * clip.duration / axis)), 128)
-        sheet.paste(Image.fromarray(levels.astype(np.uint8)).resize(size, Image.Resampling.NEAREST), (x, y + 16))
+    axis, white = max(clip.duration for clip in clips), COLOURS
+    sheet = Image.new("P", (512, (24 + 128) * len(clips)), white)
+    sheet.putpalette(Image.open(io.BytesIO(drawn[0])).getpalette()[: 3 * COLOURS] + [255] * 3)
+    font = ImageFont.truetype(font_manager.findfont("DejaVu Sans"), 15)
+    for row, (clip, label, png) in enumerate(zip(clips, labels, drawn, strict=True)):
+        size = (max(1, round(512 * clip.duration / axis)), 128)
+        sheet.paste(Image.open(io.BytesIO(png)).resize(size, Image.Resampling.NEAREST), (0, 152 * row + 24))
         text = ", ".join(filter(None, [label, clip.title, f"{clip.duration:.2f} s, 0 to 8 kHz"]))
-        ImageDraw.Draw(sheet).text((x, y), shorten(text, 72), fill=0, font=font)
-    png = io.BytesIO()
-    sheet.save(png, "PNG", bits=4)
-    return png.getvalue()
+        ImageDraw.Draw(sheet).text((0, 152 * row + 3), shorten(text, 60), fill=0, font=font)
+    data = io.BytesIO()
+    sheet.save(data, "PNG")
+    return data.getvalue()
 
 
 def mp3(clip: Any) -> bytes:
-    """The sound as MP3, about 6 kB a second, as loud as it was generated: clipped at -1...1, never normalised."""
+    """Return the sound as MP3, about 6 kB a second, as loud as it was generated: clipped, never normalised."""
     import soundfile
 
     rate = next((rate for rate in MP3_RATES if rate >= clip.sample_rate), MP3_RATES[-1])

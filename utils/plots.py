@@ -1,4 +1,4 @@
-"""Every figure of the lessons: one style, colours that the colour-blind can tell apart, and words for who cannot see.
+"""Draw the figures of the lessons in one style, each with a text alternative.
 
 Each function returns a `Picture`, which a notebook shows; nothing is drawn twice, and matplotlib's global settings stay
 as they are. Explained in lesson 01 (`notebooks/01_first_sound.ipynb`).
@@ -17,10 +17,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from .clip import Clip
-from .files import shorten
+from .features import DB_PER_NEPER
 from .intervals import Interval
-from .measures import DB_PER_NEPER
-from .pictures import LINES, MARKERS, STYLE, WIDTH, Film, Picture, Sound, draw_spectrogram
+from .pictures import LINES, MARKERS, STYLE, WIDTH, Film, Picture, Sound, describe, draw_spectrogram, title_of
 
 if TYPE_CHECKING:
     import torch
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def waveform(clip: Clip, alt: str = "") -> Picture:
-    """The samples against time in seconds, with full scale (1 and -1) marked; `alt` says what is to be seen.
+    """Draw the samples against time in s, with full scale (1 and -1) marked; `alt`: a sentence on what is to be seen.
 
     Explained in lesson 01.
     """
@@ -43,20 +42,20 @@ def waveform(clip: Clip, alt: str = "") -> Picture:
             axes.axhline(full_scale, color="grey", linestyle=":", linewidth=1)
         limit = max(1.05, 1.05 * clip.peak)
         axes.set(xlim=(0, clip.duration), ylim=(-limit, limit), xlabel="Time (s)", ylabel="Amplitude")
-    return Picture(figure, f"Waveform of {_name(clip)}: {clip.duration:.2f} s across. {alt}".strip())
+    return Picture(figure, f"Waveform of {title_of(clip)}: {clip.duration:.2f} s across. {alt}".strip())
 
 
 def spectrogram(clip: Clip, alt: str = "") -> Picture:
-    """The log-mel-spectrogram: time in s, frequency in kHz, level in dB as colour, the same colours in every figure.
+    """Draw the log-mel-spectrogram: time in s, frequency in kHz, level in dB as colour, the same in every figure.
 
     Explained in lesson 01.
     """
     return grid([[clip]], alt=alt)
 
 
-def strip(sounds: Sequence[Sound], labels: Sequence[str], title: str = "", alt: str = "") -> Picture:
-    """Spectrograms in a row, for example one clip at several settings; see `grid`. Explained in lesson 03."""
-    return grid([sounds], column_labels=labels, title=title, alt=alt)
+def strip(sounds: Sound | Sequence[Sound], labels: Sequence[str], title: str = "", alt: str = "") -> Picture:
+    """Draw spectrograms in a row, for example one clip at several settings; see `grid`. Explained in lesson 03."""
+    return grid([[sounds] if isinstance(sounds, Clip) else sounds], column_labels=labels, title=title, alt=alt)
 
 
 def grid(
@@ -66,7 +65,7 @@ def grid(
     title: str = "",
     alt: str = "",
 ) -> Picture:
-    """Spectrograms in rows and columns on the same axes and the same colours.
+    """Draw spectrograms in rows and columns on the same axes and the same colours.
 
     Args:
         sounds: rows of equally many clips, or log-mel-spectrograms of shape (frames, 64) in natural logarithm.
@@ -81,24 +80,27 @@ def grid(
         if len(labels) not in (0, count):
             raise ValueError(f"A grid needs a label for each row and column, or none, not {len(labels)} for {count}.")
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH, 0.7 + (2.2 if rows == 1 else 1.4) * rows))
+        figure = Figure(figsize=(WIDTH, 0.9 + (2.2 if rows == 1 else 1.5) * rows))
         panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
         for row, line in zip(panels, sounds, strict=True):
             for axes, sound in zip(row, line, strict=True):
                 image = draw_spectrogram(axes, sound)
         for axes, label in zip(panels[:, 0], row_labels, strict=False):
-            axes.set_ylabel(textwrap.fill(label, 18) + "\n(kHz)")
+            axes.set_ylabel(textwrap.fill(label, 14) + "\n(kHz)")
         for axes, label in zip(panels[0], column_labels, strict=False):
-            axes.set_title(textwrap.fill(label, max(8, 90 // columns)))
+            axes.set_title(textwrap.fill(label, max(8, 46 // columns)))
         panels[0, 0].set_xlim(0, max(image.get_extent()[1] for axes in panels.flat for image in axes.images))
-        panels[0, 0].xaxis.set_major_locator(MaxNLocator(max(2, 9 // columns), steps=[1, 2, 5, 10]))
+        panels[0, 0].xaxis.set_major_locator(MaxNLocator(max(1, 6 // columns), steps=[1, 2, 5, 10]))
         figure.suptitle(title)
         figure.colorbar(image, ax=panels, label="Level (dB)", aspect=12 * rows + 8, pad=0.01)
-    return Picture(figure, _describe(sounds, row_labels, column_labels, title, alt))
+    return Picture(figure, describe(sounds, row_labels, column_labels, title, alt))
 
 
 def film(mels: Sequence[np.ndarray], labels: Sequence[str], alt: str = "") -> Film:
-    """A frame for each log-mel-spectrogram, (frames, 64) as in `grid`, under its label. Explained in lesson 03."""
+    """Make a film, a frame for each log-mel-spectrogram, (frames, 64) as in `grid`, under its label.
+
+    Explained in lesson 03.
+    """
     from PIL import Image
 
     picture, frames = strip(mels[:1], labels[:1]), []
@@ -118,27 +120,27 @@ def film(mels: Sequence[np.ndarray], labels: Sequence[str], alt: str = "") -> Fi
 
 
 def stages(tensors: Mapping[str, torch.Tensor | np.ndarray], parts: Sequence[str], alt: str = "") -> Picture:
-    """What flows through the pipeline, drawn with its shapes, and before each what makes it.
+    """Draw the tensors that flow through the pipeline with their shapes, and before each the part that makes it.
 
     `tensors`: name -> a batch of one, in the order of flow; of latents, (1, channels, frames, bands), channel 0 is
     drawn. `parts`: as many, the name of the part that each tensor comes out of. Explained in lesson 01.
     """
     arrays = {name: np.asarray(tensor) for name, tensor in tensors.items()}
+    rows = -(-len(arrays) // 3)
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH, 2.2), layout="none")
-        place = dict(left=0.08, right=0.99, bottom=0.05, top=0.76, wspace=0.75)
-        panels = figure.subplots(1, len(arrays), gridspec_kw=place)
-        for axes, (name, array), part in zip(panels, arrays.items(), parts, strict=True):
-            values = array[(0,) * max(1, array.ndim - 2)]
+        figure = Figure(figsize=(WIDTH, 2.3 * rows), layout="none")
+        figure.subplots_adjust(0.15, 0.04, 0.98, 1 - 0.22 / rows, wspace=0.9, hspace=0.5)
+        for i, ((name, array), part) in enumerate(zip(arrays.items(), parts, strict=True), 1):
+            axes, values = figure.add_subplot(rows, 3, i), array[(0,) * max(1, array.ndim - 2)]
             if values.ndim == 2:
                 axes.imshow(values.T, origin="lower", aspect="auto", interpolation="nearest", cmap="magma")
             else:
                 axes.plot(values, color=LINES[0], linewidth=0.8)
-            axes.set_title(f"{name}\n{' × '.join(map(str, array.shape))}", fontsize=8)
+            axes.set_title(f"{name}\n{' × '.join(map(str, array.shape))}")
             axes.set(xticks=[], yticks=[])
             arrow = {"arrowstyle": "-|>", "color": LINES[1]}
-            axes.annotate("", (-0.06, 0.6), (-0.68, 0.6), xycoords="axes fraction", arrowprops=arrow)
-            axes.annotate(part, (-0.37, 0.5), xycoords="axes fraction", ha="center", va="top", fontsize=8)
+            axes.annotate("", (-0.06, 0.6), (-0.75, 0.6), xycoords="axes fraction", arrowprops=arrow)
+            axes.annotate(part, (-0.4, 0.54), xycoords="axes fraction", ha="center", va="top")
     shapes = {name: " by ".join(map(str, array.shape)) for name, array in arrays.items()}
     steps = [f"{' '.join(p.split())} gives {n}, {shapes[n]}" for p, n in zip(parts, arrays, strict=True)]
     return Picture(figure, f"The pipeline from left to right: {'; '.join(steps)}. {alt}".strip())
@@ -155,7 +157,7 @@ def curve(
     log_x: bool = False,
     alt: str = "",
 ) -> Picture:
-    """Curves of a sweep: lines with intervals as bars, a second axis, and a mark where more hardly pays.
+    """Draw curves of a sweep: lines with intervals as bars, a second axis, and a mark where more hardly pays.
 
     Args:
         series: name -> (x, y); a y is a number, or an `Interval`, whose bar is drawn.
@@ -165,16 +167,17 @@ def curve(
     Explained in lesson 03.
     """
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH, 3.6))
+        figure = Figure(figsize=(WIDTH, 4.0))
         left = figure.subplots()
-        left.set(xlabel=x_label, ylabel=y_label, xscale="log" if log_x else "linear")
+        left.set(xlabel=x_label, ylabel=textwrap.fill(y_label, 34), xscale="log" if log_x else "linear")
         lines = [_line(left, i, name, *points) for i, (name, points) in enumerate(series.items())]
         if second:
             right = left.twinx()
             right.spines.right.set_visible(True)
             more = enumerate(second.items(), len(series))
             lines += [_line(right, i, name, *points, linestyle="--") for i, (name, points) in more]
-            right.set_ylabel(f"{second_label} (dashed)")
+            right.set_ylabel(textwrap.fill(f"{second_label} (dashed)", 34))
+        names = [*series, *(second or {})]
         if log_x:
             ticks = sorted({float(x) for xs, _ in [*series.values(), *(second or {}).values()] for x in xs})
             left.set_xticks(ticks, [f"{x:g}" for x in ticks])
@@ -183,7 +186,7 @@ def curve(
             left.axvline(knee, color="grey", linestyle=":", linewidth=1.2)
             place = dict(xycoords=("data", "axes fraction"), ha="center", va="bottom", color="#444444")
             left.annotate(f"knee: {knee:g}", (knee, 1.0), **place)
-        figure.legend(handles=lines, loc="outside upper left", ncols=2)
+        figure.legend(handles=lines, loc="outside upper left", ncols=2 if max(map(len, names)) < 24 else 1)
     said = (f"{float(y):.2f} at {x:g}" for points in series.values() for x, y in zip(*points, strict=True))
     words = f"Curves of {y_label} against {x_label}: {', '.join([*series, *(second or {})])}. {', '.join(said)}."
     words += f" The knee is marked at {knee:g}." if knee is not None else ""
@@ -191,32 +194,47 @@ def curve(
 
 
 def effects(
-    intervals: Mapping[str, Interval], x_label: str, *, comparisons: int | None = None, zero: bool = True, alt: str = ""
+    intervals: Mapping[str, Interval],
+    x_label: str,
+    *,
+    comparisons: int | None = None,
+    zero: bool = True,
+    matters: float | None = None,
+    alt: str = "",
 ) -> Picture:
-    """Intervals as dots with bars, one a row: which of them leaves out zero, no effect?
+    """Draw intervals as dots with bars, one a row: which of them leaves out zero, no effect?
 
     Args:
         intervals: label -> `Interval`, from the top; all in the unit that `x_label` names.
         comparisons: how many the page makes: then each row says its `verdict`, and only an effect has a full dot.
-        zero: draw the line of no effect. alt: what is to be seen.
+        zero: draw the line of no effect.
+        matters: the smallest difference that would matter, drawn as a grey band around zero.
+        alt: a sentence on what is to be seen.
 
     Explained in lesson 02.
     """
+    labels = [textwrap.fill(label, 24) for label in intervals]
+    heights = [0.08 + 0.2 * (label.count("\n") + 1) for label in labels]  # inches
+    places = np.cumsum(heights) - np.array(heights) / 2
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH, 1.0 + 0.34 * len(intervals)))
+        figure = Figure(figsize=(WIDTH, 0.9 + sum(heights)))
         axes = figure.subplots()
-        for row, found in enumerate(intervals.values()):
+        if matters is not None:
+            axes.axvspan(-matters, matters, color="0.88", linewidth=0, zorder=0)
+        for place, found in zip(places, intervals.values(), strict=True):
             verdict = found.verdict(comparisons) if comparisons else ""
             face = {} if verdict in ("", "an effect") else {"markerfacecolor": "white"}
             bar = [[found.mean - found.low], [found.high - found.mean]]
-            axes.errorbar([found.mean], [-row], xerr=bar, fmt="o", color=LINES[0], capsize=4, **face)
-            axes.annotate(verdict, (1.01, -row), xycoords=("axes fraction", "data"), va="center", color="#444444")
-        axes.set_yticks([-row for row in range(len(intervals))], [textwrap.fill(label, 46) for label in intervals])
-        axes.set(xlabel=x_label, ylim=(0.6 - len(intervals), 0.6))
+            axes.errorbar([found.mean], [place], xerr=bar, fmt="o", color=LINES[0], capsize=4, **face)
+            axes.annotate(verdict, (1.02, place), xycoords=("axes fraction", "data"), va="center", color="#444444")
+        axes.set_yticks(places, labels)
+        axes.set(xlabel=textwrap.fill(x_label, 48), ylim=(sum(heights), 0))
+        axes.xaxis.set_major_locator(MaxNLocator(5))
         if zero:
             axes.axvline(0, color="grey", linestyle=":", linewidth=1.2)
-    said = (f"{name}: {i}" + (f", {i.verdict(comparisons)}" if comparisons else "") for name, i in intervals.items())
-    return Picture(figure, f"{x_label}, dots with 95% intervals. {'; '.join(said)}. {alt}".strip())
+    said = [f"{name}: {i}" + (f", {i.verdict(comparisons)}" if comparisons else "") for name, i in intervals.items()]
+    band = f" Grey: less than {matters:g} either way, too little to matter." if matters is not None else ""
+    return Picture(figure, f"{x_label}, dots with 95% intervals. {'; '.join(said)}.{band} {alt}".strip())
 
 
 def _line(axes: Axes, index: int, name: str, x: Sequence[float], y: Sequence, linestyle: str = "-"):
@@ -225,17 +243,3 @@ def _line(axes: Axes, index: int, name: str, x: Sequence[float], y: Sequence, li
     colour, marker = LINES[index % len(LINES)], MARKERS[index % len(MARKERS)]
     axes.errorbar(x, mean, np.transpose(bars), color=colour, linestyle="", capsize=3, linewidth=1.2)
     return axes.plot(x, mean, color=colour, marker=marker, linestyle=linestyle, label=name)[0]
-
-
-def _describe(sounds, row_labels: Sequence[str], column_labels: Sequence[str], title: str, alt: str) -> str:
-    if len(sounds) == len(sounds[0]) == 1 and isinstance(sounds[0][0], Clip):
-        what = f"Log-mel-spectrogram of {_name(sounds[0][0])}"
-    else:
-        what = f"{title or 'Log-mel-spectrograms'}, {len(sounds)} by {len(sounds[0])}"
-        what += f"; rows: {', '.join(row_labels)}" if row_labels else ""
-        what += f"; columns: {', '.join(column_labels)}" if column_labels else ""
-    return f"{what}. Time across, 0 to 8 kHz upwards, the brighter the louder. {alt}".strip()
-
-
-def _name(clip: Clip) -> str:
-    return ", ".join(filter(None, [shorten(clip.title), clip.facts])) or "a sound"
