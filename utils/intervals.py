@@ -124,8 +124,8 @@ def interval(
 def knee(x: Sequence[float], y: Sequence[float | Interval]) -> float:
     """Return the first x at which y has made nine tenths of its way from the first to the best: more hardly pays.
 
-    `x` rises; `y` are as many finite numbers or `Interval`s, and more is better. Source: this definition. Explained in
-    lesson 03.
+    `x` rises; `y` are as many finite numbers or `Interval`s, and more is better. Source: this definition.
+    Explained in lesson 03.
     """
     values = list(map(float, y))
     if not values or len(values) != len(x) or not np.isfinite(values).all():
