@@ -190,11 +190,19 @@ def test_words_say_what_is_drawn():
         (lambda: plots.grid([]), "at least one"),
         (lambda: plots.grid([[TONE], [TONE, TONE]]), r"not \[1, 2\]"),
         (lambda: plots.strip([TONE], ["a", "b"]), "not 2 for 1"),
+        (lambda: plots.spectrogram([TONE]), "not of list"),
+        (lambda: plots.effects(INTERVALS[0], "x"), "mapping"),
+        (lambda: plots.curve({}, "x", "y"), "empty"),
     ],
 )
 def test_grids_say_what_is_wrong(call, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message):
         call()
+
+
+@pytest.mark.parametrize("waveform", [[0.5], np.zeros(RATE), np.full(RATE, np.nan), np.full(RATE, 1e-30)])
+def test_the_shortest_silent_and_damaged_clips_are_drawn(waveform):
+    assert plots.strip(Clip(waveform, RATE), ["it"]).png and plots.waveform(Clip(waveform, RATE)).alt
 
 
 def test_a_film_shows_one_spectrogram_after_the_other():

@@ -20,9 +20,9 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from .clip import Clip
-from .features import DB_PER_NEPER, HOP_LENGTH, SAMPLE_RATE, log_mel, mel_height
+from .features import DB_PER_NEPER, HOP_LENGTH, SAMPLE_RATE, mel_height
 from .files import shorten
-from .player import COLOURS, DB_RANGE
+from .player import COLOURS, DB_RANGE, visible_mel
 
 KILOHERTZ = (500, 1000, 2000, 4000, 8000)  # marked on the frequency axis
 WIDTH = 6.4  # inches: 640 pixels, in which letters of 12 points are still 9 pixels high on a phone 345 pixels wide
@@ -106,7 +106,9 @@ class Film(Picture):
 
 def draw_spectrogram(axes: Axes, sound: Sound):
     """Draw a log-mel-spectrogram on `axes`, which get its units; returns the image."""
-    mel = log_mel(sound.resampled().waveform) if isinstance(sound, Clip) else np.asarray(sound)
+    mel = visible_mel(sound) if isinstance(sound, Clip) else np.asarray(sound)
+    if mel.ndim != 2 or mel.dtype == object:
+        raise TypeError(f"A spectrogram is drawn of a Clip or an array (frames, 64), not of {type(sound).__name__}.")
     low, high = DB_RANGE
     image = axes.imshow(
         DB_PER_NEPER * mel.T,

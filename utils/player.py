@@ -99,14 +99,18 @@ def _axes(seconds: float) -> str:
     return f'<span aria-hidden="true">{" ".join(words)}</span>'
 
 
+def visible_mel(clip: Any) -> np.ndarray:
+    """Return the log-mel-spectrogram of any clip, (frames, 64): NaN is drawn as silence, one sample as a frame."""
+    waveform = np.nan_to_num(clip.resampled().waveform)
+    return log_mel(np.pad(waveform, (0, max(0, HOP_LENGTH - len(waveform)))))
+
+
 def spectrogram_png(clip: Any) -> bytes:
     """Return the log-mel-spectrogram as a PNG, one pixel a frame and band, on the fixed `DB_RANGE`, low bands below."""
     from matplotlib import colormaps
     from PIL import Image
 
-    waveform = np.nan_to_num(clip.resampled().waveform)
-    waveform = np.pad(waveform, (0, max(0, HOP_LENGTH - len(waveform))))
-    decibels = DB_PER_NEPER * log_mel(waveform)  # (frames, 64)
+    decibels = DB_PER_NEPER * visible_mel(clip)
     if len(decibels) > MAX_COLUMNS:
         decibels = np.stack([part.max(0) for part in np.array_split(decibels, MAX_COLUMNS)])
     low, high = DB_RANGE

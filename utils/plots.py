@@ -166,6 +166,8 @@ def curve(
 
     Explained in lesson 03.
     """
+    if not series:
+        raise ValueError("There is nothing to draw: series is empty.")
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 4.0))
         left = figure.subplots()
@@ -213,6 +215,8 @@ def effects(
 
     Explained in lesson 02.
     """
+    if not isinstance(intervals, Mapping) or not intervals:
+        raise TypeError(f"effects takes a mapping of labels to Intervals, at least one, not {intervals!r}.")
     labels = [textwrap.fill(label, 24) for label in intervals]
     heights = [0.08 + 0.2 * (label.count("\n") + 1) for label in labels]  # inches
     places = np.cumsum(heights) - np.array(heights) / 2
