@@ -48,7 +48,7 @@ def test_latex_has_every_figure(notebook):
 def test_a_clip_is_small_beside_its_player(notebook):
     for cell in notebook.cells[:2]:
         data = cell.outputs[0].data
-        assert len(data["image/png"]) < 0.3 * len(data["text/html"])
+        assert len(data["image/png"]) < 0.6 * len(data["text/html"])
 
 
 @pytest.mark.parametrize("exporter", ["script", "python", "markdown", "slides", "html"])
