@@ -1,12 +1,7 @@
-"""The interactive part, lesson 05's: a panel that makes sounds, and blind listening tests."""
+"""The interactive part: a panel that makes sounds, blind listening tests, a microphone."""
 
 import lazy_loader
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(
-    __name__,
-    submod_attrs={
-        "studio": ["Studio"],
-        "listening": ["ABX", "Preference", "Rating"],
-        "results": ["pool", "summary", "plot"],
-    },
-)
+PARTS = {"studio": ["Studio"], "listening": ["ABX", "Preference", "Rating"], "results": ["pool", "summary", "plot"]}
+PARTS |= {"microphone": ["Microphone"]}
+__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs=PARTS)

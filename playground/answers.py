@@ -1,145 +1,144 @@
-"""Who listens, and the CSV file of their answers, to which tabs and processes may write at once."""
+"""The answers of listeners: the CSV file that several tabs and processes may write, and the names in it."""
 
 from __future__ import annotations
 
-import contextlib
+import codecs
 import csv
 import io
-import os
+import re
 import secrets
 import unicodedata
 import warnings
-from collections.abc import Iterator
+from contextlib import suppress
+from hashlib import sha256
 from pathlib import Path
 
 import pandas as pd
 
-from .collected import as_text, plain
+from utils.files import write_whole
 
 COLUMNS = ["test", "kind", "listener", "trial", "label", "truth", "answer"]
 ID = "id"  # column: drawn at random for each file, so that two listeners of one name stay two
 HEADER = [*COLUMNS, ID]
 PLACEHOLDERS = {"you", "yourname", "yourpseudonym", "name", "pseudonym", "me", "myself", "listener", "student"}
 PLACEHOLDERS |= {"anonymous", "anon", "none", "nobody", "user", "guest", "test"}
+PAGES = ("utf-8", "cp1252", "cp1250", "mac_roman", "cp1251", "cp1253", "cp1254", "cp1257", "cp932", "gb18030", "cp949")
+codecs.register_error("cp1252", lambda e: (e.object[e.start : e.end].decode("cp1252", errors="replace"), e.end))
+JUNK = {"__macosx", "desktop.ini", "thumbs.db", "__pycache__"}
+SECONDS = 30  # to wait for another process that writes the file
+
+
+def plain(name: str) -> str:
+    """Return a name in NFC, without control characters, with single spaces."""
+    seen = unicodedata.normalize("NFC", str(name))
+    seen = "".join(" " if unicodedata.category(c)[0] in "ZC" and c != "\u200d" else c for c in seen)
+    return " ".join(seen.split())
+
+
+def is_junk(path: Path) -> bool:
+    """Tell whether the operating system or an editor created a file (`.DS_Store`, `~$lock`, `__MACOSX/`)."""
+    return any(part.startswith((".", "~$")) or part.lower() in JUNK for part in path.parts if part != "..")
 
 
 def listener_name(name: object) -> str:
-    """The name as it is kept; raises ValueError for one that tells nobody apart, such as "" and "you"."""
+    """Return the name in its stored form; raise ValueError for "", "you", and for numbers and formulas.
+
+    A spreadsheet stores `007` as 7 and `=1+1` as 2, so that their answers could not be found again.
+    """
     kept = plain(name) if isinstance(name, str) else ""
     if is_placeholder(kept):
         raise ValueError(f"listener must be a name or pseudonym of your own, to tell a class apart, not {name!r}.")
+    if kept[0] in "=+-@" or re.fullmatch(r"[ -@\[-`{-~]*(e[ -@]*)?", kept, re.I):  # a formula, a number or a date
+        raise ValueError(f"listener must begin with a letter: a spreadsheet would change {name!r}.")
     return kept
 
 
 def is_placeholder(name: str) -> bool:
-    """Whether a class may have this name many times, or nothing of it can be seen."""
+    """Tell whether many listeners of a class may have this name, or nothing of it is visible."""
     folded = unicodedata.normalize("NFKC", name).casefold()
-    letters = "".join(c for c in folded if c.isalnum())
     seen = [c for c in folded if unicodedata.category(c)[0] in "LNS" and c not in "\u115f\u1160\u2800"]  # not blank
-    return letters in PLACEHOLDERS or not seen
+    return "".join(filter(str.isalnum, folded)) in PLACEHOLDERS or not seen
 
 
-def parse(data: bytes, name: str) -> pd.DataFrame:
-    """The answers in a file, as strings, with the column `id`, which is "" in files of old.
+def parse(data: bytes, name: str, listener: str = "") -> pd.DataFrame:
+    """Return the answers of a CSV file as strings, one row each, in the columns of HEADER.
 
-    A spreadsheet may have stored it in its own way. Raises ValueError if the file holds something else.
+    The file may come from a spreadsheet: with semicolons or tabs, in UTF-16 or a code page. Names that a code page
+    has changed are given back to `listener`. Rows without an id get the digest of the file.
+
+    Raises ValueError if the file does not hold answers.
     """
-    header, *rows = _rows(data) or [[]]
+    text = as_text(data)
+    rows: list[list[str]] = []
+    with suppress(csv.Error):
+        separator = max(",;\t", key=text.partition("\n")[0].count)
+        rows = [row for row in csv.reader(io.StringIO(text), delimiter=separator) if any(row)]
+    header = rows[0] if rows else []
     if not {*COLUMNS} <= {*header}:
         raise ValueError(f"{name} does not hold answers of a listening test: its columns are not {', '.join(COLUMNS)}.")
-    whole = [dict(zip(header, row, strict=True)) for row in rows if len(row) == len(header)]
-    if len(whole) < len(rows):
-        warnings.warn(f"{name}: {len(rows) - len(whole)} damaged lines are left out.", stacklevel=2)
-    table = pd.DataFrame(whole, columns=[*dict.fromkeys([*header, ID])], dtype=str).fillna("")[HEADER]
-    table["listener"] = table.listener.map({name: plain(name) for name in table.listener.unique()})
+    complete = [dict(zip(header, row, strict=True)) for row in rows[1:] if len(row) == len(header)]
+    if len(complete) < len(rows) - 1:
+        warnings.warn(f"{name}: {len(rows) - 1 - len(complete)} damaged lines are left out.", stacklevel=2)
+    table = pd.DataFrame(complete, columns=[*dict.fromkeys([*header, ID])], dtype=str).fillna("")[HEADER]
+    known = next(filter(None, table[ID]), f"f-{sha256(data).hexdigest()[:12]}")
+    table[ID] = table[ID].replace("", known)
+    changed = _spellings(listener) if listener else set()
+    table["listener"] = [listener if plain(name) in changed else plain(name) for name in table.listener]
     return table
 
 
-def read(path: Path) -> pd.DataFrame:
-    """The answers that a file holds; none where there is no file."""
-    return parse(path.read_bytes(), str(path)) if path.exists() else pd.DataFrame(columns=HEADER, dtype=str)
+def read(path: Path, listener: str = "") -> pd.DataFrame:
+    """Return the answers in a file; an empty table if there is no file."""
+    return parse(_stored(path), str(path), listener)
 
 
 def add(path: Path, answer: dict[str, str]) -> pd.DataFrame:
-    """Write an answer below the others, unless its trial has one; return all that the file then holds.
+    """Append an answer unless its trial has one; return all answers that the file then holds.
 
-    Processes, tabs and threads wait for one another: nothing is lost, and no trial is answered twice.
-    Raises OSError, in one sentence, where the file cannot be written.
+    Processes, tabs and threads wait for each other. The file is replaced as a whole, in UTF-8; one that was stored
+    otherwise is kept beside it as `NAME.csv.old`, with a warning. Raises OSError, in one sentence, if it cannot be
+    written.
     """
+    from filelock import FileLock
+
+    lock = path.with_name(f".{path.name}.lock")
     try:
-        _begin(path)
-        with _locked(path) as file:
-            data = file.read()
-            held = parse(data, str(path))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(lock, timeout=SECONDS):
+            data = _stored(path)
+            held = parse(data, str(path), answer["listener"])
             trial = ["test", "listener", "trial"]
-            if not (held[trial] == [answer[name] for name in trial]).all(axis=1).any():
-                answer = {**answer, ID: held[ID].iloc[0] if len(held) else f"f-{secrets.token_hex(6)}"}
-                _append(file, data, answer)
-                held = pd.concat([held, pd.DataFrame([answer])[HEADER]], ignore_index=True)
+            if (held[trial] == [answer[name] for name in trial]).all(axis=1).any():
+                return held
+            answer = {**answer, ID: held[ID].iloc[0] if len(held) else f"f-{secrets.token_hex(6)}"}
+            held = pd.concat([held, pd.DataFrame([answer])[HEADER]], ignore_index=True)
+            written = held.to_csv(index=False, lineterminator="\n").encode()
+            if not written.startswith(data.replace(b"\r\n", b"\n")):
+                warnings.warn(f"{path.name} was stored in another form: see {_aside(path, data).name}.", stacklevel=3)
+            write_whole(path, written)
             return held
     except OSError as error:
-        raise type(error)(error.errno, f"Cannot write the file: {error.strerror}", str(path)) from None
+        raise type(error)(error.errno, f"Cannot write the file: {error.strerror or error}", str(path)) from None
 
 
-def _rows(data: bytes) -> list[list[str]]:
-    """The lines of a CSV file, and of one that a spreadsheet wrote with semicolons or tabs; none of another file."""
-    text = as_text(data)
-    with contextlib.suppress(csv.Error):
-        return [row for row in csv.reader(io.StringIO(text), delimiter=_separator(text)) if any(row)]
-    return []
+def as_text(data: bytes) -> str:
+    """Decode UTF-8 or marked UTF-16; bytes that are neither as cp1252, since one file may mix both."""
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return data.decode("utf-16", errors="replace")
+    return data.decode("utf-8-sig", errors="cp1252")
 
 
-def _separator(text: str) -> str:
-    return max(",;\t", key=text.partition("\n")[0].count)
+def _stored(path: Path) -> bytes:
+    return path.read_bytes() if path.exists() else ",".join(HEADER).encode()
 
 
-def _begin(path: Path) -> None:
-    """Make the file with its header, at once or not at all: a reader never sees an empty one."""
-    if path.exists():
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{secrets.token_hex(8)}.part")
-    part.write_text(",".join(HEADER) + "\n", encoding="utf-8")
-    try:
-        os.link(part, path)  # leaves alone what another process has begun meanwhile
-    except FileExistsError:
-        pass
-    except OSError:  # a disk that knows no links
-        part.rename(path)
-    finally:
-        part.unlink(missing_ok=True)
+def _spellings(listener: str) -> set[str]:
+    """Return the forms of a name after a trip through the code pages of spreadsheets."""
+    stored = {listener.encode(page, errors="replace") for page in PAGES}
+    return {name for data in stored if not is_placeholder(name := plain(as_text(data)))}
 
 
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[io.BufferedRandom]:
-    """The file, to read and to append to, while others wait; a process that dies holds nobody up."""
-    with path.open("ab+") as file:
-        with contextlib.suppress(OSError):  # a network drive that knows no locks
-            if os.name == "posix":
-                import fcntl
-
-                fcntl.flock(file, fcntl.LOCK_EX)
-            else:
-                import msvcrt
-
-                file.seek(2**30)
-                msvcrt.locking(file.fileno(), msvcrt.LK_LOCK, 1)
-        file.seek(0)
-        yield file
-
-
-def _append(file: io.BufferedRandom, data: bytes, answer: dict[str, str]) -> None:
-    """Write one line, in the file's own columns and in one piece; what a full disk cuts off is taken away again."""
-    text, line = as_text(data), io.StringIO()
-    header = _rows(data)[0]
-    csv.writer(line, delimiter=_separator(text), lineterminator="\n").writerow(
-        [answer.get(name, "") for name in header]
-    )
-    encoding = "utf-16-le" if data.startswith(b"\xff\xfe") else "utf-8"
-    added = ("" if text.endswith("\n") else "\n") + line.getvalue()
-    try:
-        os.write(file.fileno(), added.encode(encoding))
-    except OSError:
-        with contextlib.suppress(OSError):
-            os.truncate(file.fileno(), len(data))
-        raise
+def _aside(path: Path, data: bytes) -> Path:
+    """Keep the former content of a file under the first free name."""
+    names = (path.with_name(f"{path.name}.old{number or ''}") for number in range(1000))
+    return write_whole(next(name for name in names if not name.exists()), data)

@@ -1,31 +1,25 @@
-"""The widgets of the studio: how they look, and nothing of what they do.
+"""The widgets of the studio, without their actions.
 
 They work with ipywidgets 7.7 (Colab) and 8.
 """
 
 from __future__ import annotations
 
-import html
 from numbers import Integral, Real
 
 import ipywidgets as widgets
 
 from utils.checkpoints import CHECKPOINTS
-from utils.files import shorten
-from utils.player import NO_MATHS
 from utils.prompts import MAX_SEED
 from utils.tokenizer import PROBE
 
 from .takes import SCHEDULERS, Take
 
-WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
-ROW = "0 0 auto"
-COLUMN = "1 1 330px"  # controls stand in as many columns of this width as there is room for
-ERROR = "color:var(--jp-error-color1,#c62828);font-weight:600"
+COLUMN = "1 1 440px"  # controls stand in as many columns of this width as there is room for
 
 
 class Panel:
-    """The studio's widgets: `controls` by the parameter's name, buttons, what is said, the stage and the history."""
+    """The studio's widgets: `controls` by the parameter's name, buttons, messages, the stage and the history."""
 
     def __init__(self):
         names = [name for name, known in CHECKPOINTS.items() if not known.is_mini or known.folder.is_dir()]
@@ -33,7 +27,7 @@ class Panel:
             "prompt": widgets.Textarea(value=PROBE, rows=3, continuous_update=False),
             "negative_prompt": widgets.Text(continuous_update=False, placeholder="what not to hear"),
             "num_inference_steps": widgets.IntSlider(10, 1, 200),
-            "audio_length_in_s": widgets.FloatSlider(5.0, min=0.5, max=20.0, step=0.5, readout_format=".1f"),
+            "audio_length_in_s": widgets.FloatSlider(5.0, min=0.5, max=20.0, step=0.01, readout_format=".2f"),
             "guidance_scale": widgets.FloatSlider(2.5, min=0.0, max=20.0, step=0.5, readout_format=".1f"),
             "seed": widgets.BoundedIntText(0, 0, MAX_SEED),
             "recording": widgets.Text(continuous_update=False, placeholder="a sound file to begin with, or nothing"),
@@ -44,7 +38,9 @@ class Panel:
         for name, control in self.controls.items():
             control.description = name
             control.style.description_width = "142px"
-            control.layout = widgets.Layout(width="auto", min_width="0", flex=ROW if "prompt" in name else COLUMN)
+            control.layout = widgets.Layout(
+                width="auto", min_width="0", flex="0 0 auto" if "prompt" in name else COLUMN
+            )
         self.go = widgets.Button(description="Generate", button_style="primary", layout={"width": "110px"})
         self.stop = widgets.Button(description="Cancel", disabled=True, layout={"width": "110px"})
         self.dice = widgets.Button(description="🎲", tooltip="another seed", layout={"flex": "0 0 44px"})
@@ -53,22 +49,14 @@ class Panel:
         self.stage, self.history = widgets.Output(), widgets.VBox()
         prompt, negative, steps, length, guidance, seed, *others = self.controls.values()
         seed_and_dice = wrapping(seed, self.dice, flex=COLUMN, flex_flow="row nowrap")
-        self.view = widgets.VBox(
-            [
-                prompt,
-                negative,
-                wrapping(steps, length, guidance, seed_and_dice, *others),
-                wrapping(self.go, self.stop, self.expected, self.progress),
-                self.status,
-                self.stage,
-                self.history,
-            ],
-            layout={"max_width": "1100px"},
-        )
+        numbers = wrapping(steps, length, guidance, seed_and_dice, *others)
+        buttons = wrapping(self.go, self.stop, self.expected, self.progress)
+        rows = [prompt, negative, numbers, buttons, self.status, self.stage, self.history]
+        self.view = widgets.VBox(rows, layout={"max_width": "1100px"})
 
     @property
     def settings(self) -> dict:
-        """What the controls say; an empty negative prompt is None, and without a recording there is no strength."""
+        """The controls' values; an empty negative prompt is None, and without a recording there is no strength."""
         values = {name: control.value for name, control in self.controls.items()}
         settings = {name: round(v, 2) if isinstance(v, float) else v for name, v in values.items()}  # sliders add 1e-15
         if not settings["recording"].strip():
@@ -82,7 +70,7 @@ class Panel:
             self.controls[name].value = value
 
     def _fitting(self, name: str, value):
-        """The value as its control takes it; an error of one sentence where it cannot."""
+        """Return the value in its control's type; raise TypeError or ValueError if it does not fit."""
         if name not in self.controls:
             raise TypeError(f"The studio has no {name!r}: it has {', '.join(self.controls)}.")
         control = self.controls[name]
@@ -103,43 +91,27 @@ class Panel:
             raise ValueError(f"{name} has half of a character in it, which is no text: {value!r}.")
         return value or ""
 
-    def mimebundle(self) -> dict:
-        """The panel for a notebook; without a kernel, what its controls say."""
-        said = [(name, shorten(str(value))) for name, value in self.settings.items()]
-        rows = "".join(f"<tr><td>{name}</td><td>{html.escape(value)}</td></tr>" for name, value in said)
-        return {
-            WIDGET_VIEW: {"version_major": 2, "version_minor": 0, "model_id": self.view.model_id},
-            "text/plain": f"Studio: {', '.join(f'{name}={value}' for name, value in said)}",
-            "text/html": f"<p>The widgets need a running kernel: run this cell. They say:</p><table>{rows}</table>",
-        }
-
-    def say(self, message: str, is_error: bool = False) -> str:
-        """One line below the buttons."""
-        style = f' style="{ERROR}"' if is_error else ""
-        text = f"<bdi>{html.escape(message)}</bdi>"
-        self.status.value = f'<div role="status" class="{NO_MATHS}"{style}>{text}</div>'
-        return message
-
     def expect(self, seconds: float | None) -> None:
-        """How long a take will last, beside the buttons."""
+        """Show the expected seconds of a take beside the buttons."""
         text = "not timed yet" if seconds is None else f"expected: {seconds:.1f} s"
         self.expected.value = f'<span style="padding:0 8px">{text}</span>'
 
     def busy(self, working: bool) -> None:
-        """While something is made, it can be cancelled, and nothing else can be begun."""
+        """Enable Cancel while a job runs or waits, Generate otherwise."""
         self.go.disabled, self.stop.disabled = working, not working
 
     def show(self, thing) -> None:
-        """Put what a notebook can show onto the stage."""
+        """Show a take or a comparison on the stage."""
         output = {"output_type": "display_data", "data": thing._repr_mimebundle_(), "metadata": {}}
         self.stage.outputs = (output,)  # not `with self.stage:`, which is for the main thread only
 
 
 class Row(widgets.Box):
-    """A take in the history: what it was, and what can be done with it."""
+    """A take in the history: its difference from the take before, and buttons."""
 
-    def __init__(self, take: Take):
-        self.show = widgets.Button(description=take.title, tooltip="show it above", layout={"flex": COLUMN})
+    def __init__(self, take: Take, before: Take | None = None):
+        differs, said = (f"{take.number} · {take.difference(other)}" for other in (before, None))
+        self.show = widgets.Button(description=differs, tooltip=f"show it above: {said}", layout={"flex": COLUMN})
         self.use = widgets.Button(description="use", tooltip="put its settings on the panel")
         self.compare = widgets.ToggleButton(description="compare", tooltip="side by side with others")
         self.keep = widgets.Button(description="keep", tooltip="write its sound, settings and code")
@@ -149,5 +121,5 @@ class Row(widgets.Box):
 
 
 def wrapping(*children: widgets.Widget, flex_flow: str = "row wrap", **layout) -> widgets.Box:
-    """Widgets side by side, in as many rows as it takes."""
+    """Return widgets side by side, wrapped into rows."""
     return widgets.Box(children, layout={"flex_flow": flex_flow, "align_items": "center", **layout})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,76 +11,51 @@ import pandas as pd
 
 from utils import interval
 
-from .answers import COLUMNS, ID, is_placeholder, parse
-from .collected import collected
+from .answers import ID, is_junk, parse
 
 if TYPE_CHECKING:
     from utils.plots import Picture
 
-    from .listening import ListeningTest
-
-GUESSED = "each answer is a coin's"  # what a p-value assumes
-AXES = {
-    "abx": "Share of right answers",
-    "preference": "Share of answers that prefer the second",
-    "rating": "Mean opinion score, 1 (bad) to 5 (excellent)",
-}
+AXES = {"abx": "Share of right answers", "preference": "Share of answers that prefer the second"}
+AXES |= {"rating": "Mean opinion score, 1 (bad) to 5 (excellent)"}
 
 
-def pool(folder: str | Path, test: ListeningTest | None = None) -> pd.DataFrame:
-    """The answers of a class: all CSV files of a folder, its subfolders and zips in one table.
+def pool(folder: str | Path, test_id: str | None = None) -> pd.DataFrame:
+    """Return the answers of a class: all CSV files of a folder and its subfolders in one table.
 
     The column `id` tells files apart: copies of one file count once, and two listeners of one name stay two. A warning
-    says which files are left out, and which names several files have. With `test`, only the answers to a test that
-    asks the same (anybody's, on any machine).
+    names the files that are left out, and names that several files have. With `test_id`, the `id` of a test (or the
+    test itself), only the answers to a test that asks the same, on any machine.
 
-    Raises ValueError where there is no answer, or only other files. Explained in lesson 05.
+    Raises ValueError if there is no answer. Explained in lesson 05.
     """
-    tables, others = [], {}
-    for found in collected(folder):
-        name = str(found.path)
-        if found.trouble or found.is_of_a_system or not name.lower().endswith((".csv", ".csv.txt")):
-            others[name] = found.trouble or ("a system's own" if found.is_of_a_system else "no CSV file")
+    folder, tables, others = Path(folder).expanduser(), [], []
+    paths = [folder] if folder.is_file() else sorted(path for path in folder.rglob("*") if path.is_file())
+    for path in paths:
+        name = path.relative_to(folder) if path != folder else Path(path.name)
+        if is_junk(name) or ".csv.old" in name.name:  # the second are those that `answers.add` keeps
             continue
+        ending = name.suffix.lower()
         try:
-            tables.append((name, parse(found.data, name)))
-        except ValueError:
-            others[name] = "it does not hold answers of a listening test"
-    if others and tables:
-        warnings.warn(f"Left out: {_listed(f'{name} ({why})' for name, why in others.items())}.", stacklevel=2)
+            tables.append(parse(path.read_bytes() if ending == ".csv" else b"", name.as_posix()))
+        except (OSError, ValueError) as error:
+            why = "unpack it first" if ending == ".zip" else getattr(error, "strerror", "it does not hold answers")
+            others.append(f"{name.as_posix()} ({why})")
     if not tables:
-        said = f": {_listed(f'{name} ({why})' for name, why in others.items())}" if others else ""
-        raise ValueError(f"There is no CSV file of answers in {folder}{said}: collect the listeners' files there.")
-    answers = pd.concat(_of_old(tables), ignore_index=True)
+        raise ValueError(f"There is no CSV file of answers in {folder}: {_listed(others) or 'it is empty'}.")
+    if others:
+        warnings.warn(f"Left out: {_listed(others)}.", stacklevel=2)
+    answers = pd.concat(tables, ignore_index=True)
     answers = answers.drop_duplicates([ID, "listener", "test", "trial"], ignore_index=True)
     ids = answers.groupby("listener")[ID].nunique()
     if (ids > 1).any():
-        shared = _listed(f"{name!r} ({count})" for name, count in ids[ids > 1].items())
+        shared = _listed([f"{name!r} ({count})" for name, count in ids[ids > 1].items()])
         warnings.warn(f"Several files have the same listener's name, and count as so many: {shared}.", stacklevel=2)
-    return answers if test is None else answers[answers.test == test.id].reset_index(drop=True)
+    wanted = getattr(test_id, "id", test_id)
+    return answers if wanted is None else answers[answers.test == wanted].reset_index(drop=True)
 
 
-def _of_old(tables: list[tuple[str, pd.DataFrame]]) -> list[pd.DataFrame]:
-    """The tables, where answers without an id get one: the same for a file and its copy, also an earlier one.
-
-    Under a name that many have, files are alike by accident, and every file is a listener.
-    """
-    seen: list[tuple[list, str]] = []
-    for name, table in sorted(tables, key=lambda pair: -len(pair[1])):
-        rows = table[COLUMNS].to_numpy().tolist()
-        digest = f"old-{sha256(name.encode()).hexdigest()[:12]}"
-        copy_of = next((number for others, number in seen if others[: len(rows)] == rows), digest)
-        if not all(table[ID]):
-            kept = [digest if is_placeholder(listener) else copy_of for listener in table.listener]
-            table[ID] = table[ID].where(table[ID] != "", kept)
-        elif len(rows):
-            copy_of = table[ID].iloc[0]
-        seen.append((rows, copy_of))
-    return [table for _, table in tables]
-
-
-def _listed(names, most: int = 6) -> str:
-    names = list(names)
+def _listed(names: list[str], most: int = 6) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
@@ -101,8 +75,7 @@ def summary(results: pd.DataFrame) -> pd.DataFrame:
     """
     from scipy.stats import binomtest
 
-    if ID not in results:
-        results = results.assign(**{ID: ""})
+    results = results if ID in results else results.assign(**{ID: ""})
     rows = []
     for (kind, label), group in results.groupby(["kind", "label"], sort=False):
         values = group.answer.astype(float) if kind == "rating" else (group.answer == group.truth).astype(float)
@@ -114,13 +87,11 @@ def summary(results: pd.DataFrame) -> pd.DataFrame:
             found = interval(each)
             low, high = max(lowest, found.low), min(highest, found.high)
         if kind != "rating":
-            side = "greater" if kind == "abx" else "two-sided"
-            binomial = binomtest(int(values.sum()), len(values), alternative=side)
-            wilson = binomtest(int(values.sum()), len(values)).proportion_ci(method="wilson")
+            hits, side = int(values.sum()), "greater" if kind == "abx" else "two-sided"
+            p_value, assumes = binomtest(hits, len(values), alternative=side).pvalue, "each answer is a coin's"
+            wilson = binomtest(hits, len(values)).proportion_ci(method="wilson")
             low, high = (min(low, wilson.low), max(high, wilson.high)) if len(means) > 1 else wilson
-            p_value, assumes = binomial.pvalue, GUESSED
-        spread = each.std() if len(each) > 1 else float("nan")
-        rows.append([kind, label, len(group), len(means), each.mean(), low, high, spread, p_value, assumes])
+        rows.append([kind, label, len(group), len(means), each.mean(), low, high, each.std(), p_value, assumes])
     names = ["kind", "label", "answers", "listeners", "mean", "low", "high", "spread", "p_value", "p_assumes"]
     return pd.DataFrame(rows, columns=names).set_index("label")
 
@@ -137,24 +108,18 @@ def plot(results: pd.DataFrame) -> Picture:
 
     table = summary(results)
     if table.kind.nunique() != 1:
-        raise ValueError(
-            "A plot shows answers of one kind, A/B/X, preferences or ratings: select them by results.kind."
-        )
+        raise ValueError("A plot shows answers of one kind, A/B/X, preferences or ratings: select by results.kind.")
     kind = table.kind.iloc[0]
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 1.2 + 0.5 * len(table)))
         axes = figure.subplots()
         places = np.arange(len(table))[::-1]
-        errors = [table["mean"] - table.low, table.high - table["mean"]]
-        axes.errorbar(
-            table["mean"], places, xerr=np.maximum(errors, 0), fmt="o", color=LINES[0], capsize=4, clip_on=False
-        )
+        errors = np.maximum([table["mean"] - table.low, table.high - table["mean"]], 0)
+        axes.errorbar(table["mean"], places, xerr=errors, fmt="o", color=LINES[0], capsize=4, clip_on=False)
         for label, place in zip(table.index, places, strict=True):
             counts = _given(results[results.label == label], kind).value_counts()
-            sizes = 120 * counts / counts.max()
-            axes.scatter(
-                counts.index, np.full(len(counts), place - 0.28), sizes, color="grey", alpha=0.6, clip_on=False
-            )
+            sizes, heights = 120 * counts / counts.max(), np.full(len(counts), place - 0.28)
+            axes.scatter(counts.index, heights, sizes, color="grey", alpha=0.6, clip_on=False)
         axes.set_yticks(places, [f"{label} (n = {n})" for label, n in zip(table.index, table.answers, strict=True)])
         axes.set(xlim=(1, 5) if kind == "rating" else (0, 1), ylim=(-0.6, len(table) - 0.4), xlabel=AXES[kind])
         if kind != "rating":

@@ -5,22 +5,27 @@ Explained in lesson 05 (`notebooks/05_playground.ipynb`).
 
 from __future__ import annotations
 
+import html
 import random
 import threading
 import time
 import warnings
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import diffusers
 
 from utils import checkpoint_name, compare, generate, load_pipeline
 from utils.files import shorten
+from utils.player import NO_MATHS
 
+from .booth import shown
 from .panel import Panel, Row
 from .takes import NOT_OF_THE_CALL, SCHEDULERS, CostModel, Take, beginning
 
+ERROR = "color:var(--jp-error-color1,#c62828);font-weight:600"
 MAX_TAKES = 20  # beyond, the oldest take that is not kept leaves the history
 
 studios: dict[str, Studio] = {}  # those of this kernel, by name
@@ -33,32 +38,31 @@ class Cancelled(Exception):
 class Studio:
     """A panel of widgets over `generate`, with progress, Cancel and a history of takes.
 
-    Running its cell again shows the same studio: the settings, the takes and even a take in the making are kept under
-    its name until the kernel stops. What the buttons do can be called, too.
+    Running its cell again shows the same studio: the settings, the takes, the folder and even a take in the making are
+    kept under its name until the kernel stops. The methods do the same as the buttons.
 
     Args:
         name: two studios with different names share nothing.
-        checkpoint: what `load_pipeline` takes; by default the one the studio has, at first "auto".
-        folder: where `keep` writes.
+        checkpoint: an argument of `load_pipeline`; by default the one the studio has, at first "auto".
+        folder: `keep` writes there; by default the one the studio has, at first "outputs/takes".
 
-    Attributes: `controls`, the widgets by parameter name; `takes`, the history, oldest first; `message`, what it said
-    last; `pipe`, the pipeline of its checkpoint; `view`, the whole panel, a widget.
-
-    Explained in lesson 05.
+    Attributes: `controls`, the widgets by parameter name; `takes`, the history, oldest first; `message`, the latest
+    message; `pipe`, the pipeline of its checkpoint; `view`, the whole panel, a widget.
     """
 
     def __new__(cls, name: str = "studio", *_, **__):
         return studios.get(name) or super().__new__(cls)
 
-    def __init__(self, name: str = "studio", checkpoint: str | None = None, folder: str | Path = "outputs/takes"):
-        self.folder = Path(folder).expanduser()
+    def __init__(self, name: str = "studio", checkpoint: str | None = None, folder: str | Path | None = None):
+        if folder is not None or name not in studios:
+            self.folder = Path(folder or "outputs/takes").expanduser()
         if name not in studios:
             self.takes: list[Take] = []
-            self.message, self.pipe = "", None
+            self.message, self.pipe, self._loaded = "", None, None
             self._made = 0  # takes so far, also those that left the history
-            self._jobs = ThreadPoolExecutor(1)  # a thread of its own, so that the panel answers meanwhile
-            self._cancelled = threading.Event()
-            self._loaded: str | None = None
+            self._thread = ThreadPoolExecutor(1)  # one of its own, so that the panel answers meanwhile
+            self._jobs: list[threading.Event] = []  # the one that runs, then those that wait; a set one is cancelled
+            self._lock = threading.RLock()  # of that list and the buttons
             self._costs: dict[str, CostModel] = {}  # by checkpoint
             self.rows: dict[int, Row] = {}  # by the take's number
             self.panel = Panel()
@@ -71,7 +75,6 @@ class Studio:
             self.wait()
 
     def _connect(self) -> None:
-        """Let the widgets do what they are for."""
         for control in self.controls.values():
             control.observe(lambda change: self.panel.expect(self.expected_seconds()), "value")
         self.controls["checkpoint"].observe(self._on_checkpoint, "value")
@@ -83,23 +86,17 @@ class Studio:
         if change["new"] != self._loaded:
             self._start(self._load, change["new"])
 
-    # ---- what a reader calls
-
     @property
     def settings(self) -> dict:
-        """What the panel says, by parameter name; an empty negative prompt is None."""
+        """The values of the panel, by parameter name; an empty negative prompt is None."""
         return self.panel.settings
 
     def set(self, **settings) -> None:
-        """Move the controls: `studio.set(prompt="rain", seed=3)`.
-
-        Raises TypeError for a name that is not on the panel or a value of another type, ValueError for a value out of
-        its control's range; then nothing is moved.
-        """
+        """Move the controls: `studio.set(prompt="rain", seed=3)`; raises TypeError or ValueError, and moves none."""
         self.panel.set(settings)
 
     def generate(self, **settings) -> Take:
-        """Make a take and wait for it; raises what goes wrong. Interrupting the kernel cancels it."""
+        """Make a take and wait for it; raises its error. Interrupting the kernel cancels it."""
         self.set(**settings)
         try:
             return self._start(self._make, self.settings).result()
@@ -108,22 +105,23 @@ class Studio:
             raise
 
     def start(self) -> None:
-        """Make a take as the button does: in the background, and what goes wrong is said in `message`."""
-        if not self.panel.go.disabled:  # else it was pressed twice
+        """Make a take in the background, as the button does, with errors in `message`."""
+        if not self._jobs:  # else it was pressed twice
             self._start(self._make, self.settings)
 
     def cancel(self) -> None:
-        """Stop what is being made at its next step."""
-        if not self.panel.stop.disabled:
-            self._cancelled.set()
-            self.say("Cancelling …")
+        """Cancel all jobs: the running one stops at its next step, those that wait never begin."""
+        with self._lock:
+            for cancelled in self._jobs:
+                cancelled.set()
+                self.say("Cancelling …")
 
     def wait(self) -> None:
-        """Return when nothing is being made."""
-        self._jobs.submit(bool).result()
+        """Return when no job is left."""
+        self._thread.submit(bool).result()
 
     def expected_seconds(self, **settings) -> float | None:
-        """How long a take will last, with what the panel says or other settings; None if nothing was measured."""
+        """Return the expected seconds of a take with the panel's or other settings; None if nothing was measured."""
         settings = {**self.settings, **settings}
         return self._costs.get(settings["checkpoint"], CostModel()).seconds(**settings)
 
@@ -135,22 +133,26 @@ class Studio:
         return path
 
     def say(self, message: str, is_error: bool = False) -> None:
-        """Say something in one line below the buttons."""
-        self.message = self.panel.say(shorten(message, 400), is_error)
+        """Show a message in one line below the buttons."""
+        self.message = shorten(message, 400)
+        attributes = f'role="status" class="{NO_MATHS}"' + f' style="{ERROR}"' * is_error
+        self.panel.status.value = f"<div {attributes}><bdi>{html.escape(self.message)}</bdi></div>"
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
-        return self.panel.mimebundle()
-
-    # ---- jobs, done one after the other in the studio's thread
+        said = ", ".join(f"{name}={shorten(str(value))}" for name, value in self.settings.items())
+        return {**shown(self.view, "The studio"), "text/plain": f"Studio: {said}"}
 
     def _start(self, job: Callable, *arguments) -> Future:
-        self.panel.busy(True)
-        return self._jobs.submit(self._run, job, *arguments)
+        cancelled = threading.Event()
+        with self._lock:
+            self._jobs.append(cancelled)
+            self.panel.busy(True)
+            return self._thread.submit(self._run, cancelled, job, *arguments)
 
-    def _run(self, job: Callable, *arguments):
-        """Do a job; what goes wrong is said in the studio, and raised."""
-        self._cancelled.clear()
+    def _run(self, cancelled: threading.Event, job: Callable, *arguments):
+        """Do a job unless it is cancelled; show its error in the studio, and raise it."""
         try:
+            self._stop_if_cancelled()
             return job(*arguments)
         except Cancelled:
             self.say("Cancelled.")
@@ -159,19 +161,20 @@ class Studio:
             self.say(str(error) or type(error).__name__, is_error=True)
             raise
         finally:
-            self.panel.busy(False)
+            with self._lock:
+                self._jobs = [other for other in self._jobs if other is not cancelled]
+                self.panel.busy(bool(self._jobs))
             self.panel.progress.value = 0
             self.panel.expect(self.expected_seconds())
 
     def _load(self, checkpoint: str) -> None:
-        """Have this checkpoint, and no other, in memory; time it if it is new."""
+        """Load this checkpoint, and free the other one; time it if it is new."""
         if checkpoint == self._loaded:
             return
         self.say(f"Loading {checkpoint} …")
         self._loaded = self.pipe = None
         self.pipe = load_pipeline(checkpoint)
-        if checkpoint == "auto":
-            checkpoint = checkpoint_name(self.pipe)
+        checkpoint = checkpoint_name(self.pipe) if checkpoint == "auto" else checkpoint
         self._scheduler_config = self.pipe.scheduler.config
         if checkpoint not in self._costs:
             self._costs[checkpoint] = CostModel.timed(self.pipe, self._stop_if_cancelled)
@@ -201,7 +204,11 @@ class Studio:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             clip = generate(self.pipe, **call, callback=step)
-        self._stop_if_cancelled()  # pressed while the sound was decoded
+        with self._lock:
+            self._stop_if_cancelled()  # pressed while the sound was decoded
+            del self._jobs[0]  # from here on it cannot be cancelled
+        if begin is None:  # the callback only counted steps: nothing that the settings do not say
+            clip = replace(clip, settings={name: value for name, value in clip.settings.items() if name != "callback"})
         self._made += 1
         take = Take(self._made, clip, settings)
         self.panel.show(take)
@@ -209,25 +216,21 @@ class Studio:
         seconds = time.perf_counter() - start
         self._costs[self._loaded].add(seconds, **settings)
         notes = [str(warning.message) for warning in caught if warning.category is UserWarning]
-        if clip.peak > 1:
-            notes.append(f"It is loud, peak {clip.peak:.1f}: turn the volume down before you play it.")
+        notes += [f"It is loud, peak {clip.peak:.1f}: turn the volume down before you play it."] * (clip.peak > 1)
         self.say(" ".join([f"Take {take.number}: {clip.duration:g} s of sound in {seconds:.1f} s.", *notes]))
         return take
 
     def _stop_if_cancelled(self) -> None:
-        if self._cancelled.is_set():
+        if self._jobs[0].is_set():  # jobs run in their order, so it is the first one that runs
             raise Cancelled
-
-    # ---- the history
 
     def _remember(self, take: Take) -> None:
         """Put a take on top of the history; the oldest that is not kept leaves a full one."""
-        row = Row(take)
+        row = self.rows[take.number] = Row(take, self.takes[-1] if self.takes else None)
         row.show.on_click(lambda button: self.panel.show(take))
         row.use.on_click(lambda button: self.set(**{"recording": None, **take.settings}))
         row.keep.on_click(lambda button: self._keep(take))
         row.compare.observe(lambda change: self._compare(), "value")
-        self.rows[take.number] = row
         self.takes.append(take)
         loose = [old for old in self.takes if not self.rows[old.number].keep.disabled]
         if len(self.takes) > MAX_TAKES and loose:

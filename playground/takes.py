@@ -1,4 +1,4 @@
-"""A take: a clip and everything that the panel said; and what a take costs. Explained in lesson 05."""
+"""A take: a clip with the settings of the panel; and a model of its cost. Explained in lesson 05."""
 
 from __future__ import annotations
 
@@ -20,35 +20,30 @@ from utils.tokenizer import PROBE
 
 from .edits import begin_with
 
-SCHEDULERS = {  # what the panel calls it -> diffusers' class
-    "DDIM": "DDIMScheduler",
-    "DPM-Solver++": "DPMSolverMultistepScheduler",
-    "UniPC": "UniPCMultistepScheduler",
-    "Euler": "EulerDiscreteScheduler",
-}
+SCHEDULERS = {"DDIM": "DDIMScheduler", "DPM-Solver++": "DPMSolverMultistepScheduler"}  # label -> diffusers' class
+SCHEDULERS |= {"UniPC": "UniPCMultistepScheduler", "Euler": "EulerDiscreteScheduler"}
 TIMING_RUNS = ((1, 0.64), (1, 0.64), (4, 0.64), (1, 2.56))  # steps and seconds; the first one only warms up
+BESIDE = ("latents", "prompt_embeds", "adapters")  # what may go into a clip beside the panel's settings
 NOT_OF_THE_CALL = ("checkpoint", "scheduler", "recording", "strength")  # settings that `generate` does not take
 OF_AN_EDIT = ("num_inference_steps", "audio_length_in_s", "seed")  # what `begin_with` has to know of a call
-MIME = {".wav": "audio/wav", ".json": "application/json", ".py": "text/x-python"}
+LABELS = {"prompt": "{}", "negative_prompt": "without “{}”", "num_inference_steps": "{} steps", "seed": "seed {}"}
+LABELS |= {"audio_length_in_s": "{} s", "guidance_scale": "guidance {}", "scheduler": "{}", "checkpoint": "{}"}
+LABELS |= {"recording": "on {}", "strength": "strength {}"}  # of the settings in a row of the history, in this order
 
 
 @dataclass(frozen=True)
 class Take:
-    """One press of Generate: a clip, and everything that the panel said. Explained in lesson 05."""
+    """One press of Generate: a clip, and the settings of the panel."""
 
     number: int
     clip: Clip
     settings: dict
 
-    @property
-    def title(self) -> str:
-        """The take in one line."""
-        said = self.settings
-        facts = "{num_inference_steps} steps, {audio_length_in_s:g} s, guidance {guidance_scale:g}, seed {seed}"
-        parts = [shorten(said["prompt"], 48), facts.format(**said), said["scheduler"], said["checkpoint"]]
-        if "recording" in said:
-            parts.append(f"strength {said['strength']:g} on {Path(said['recording']).name}")
-        return " · ".join([str(self.number), *parts])
+    def difference(self, before: Take | None) -> str:
+        """Return the settings in which it differs from the take before; all that are set if that is None."""
+        old = before.settings if before else {}
+        names = [name for name in LABELS if self.settings.get(name) != old.get(name)]
+        return " · ".join(_said(name, self.settings) for name in names) or f"the same as take {before.number}"
 
     @property
     def name(self) -> str:
@@ -58,33 +53,37 @@ class Take:
 
     @property
     def code(self) -> str:
-        """Python that makes this take again, sample for sample."""
+        """Python that makes this take again, sample for sample, unless `made_with` names something beside it."""
         call = {key: value for key, value in self.settings.items() if value is not None}
-        checkpoint, scheduler = call.pop("checkpoint"), SCHEDULERS[call.pop("scheduler")]
-        prompt, recording, strength = call.pop("prompt"), call.pop("recording", None), call.pop("strength", None)
-        names, begin = "generate, load_pipeline", ""
-        arguments = [f"{key}={value!r}" for key, value in call.items()]
+        checkpoint, scheduler, prompt = call.pop("checkpoint"), SCHEDULERS[call.pop("scheduler")], call.pop("prompt")
+        recording, strength, names, begin = call.pop("recording", None), call.pop("strength", None), "", ""
+        arguments = [repr(prompt), *(f"{key}={value!r}" for key, value in call.items())]
         if recording:
-            names = "Clip, generate, load_pipeline"
             same = ", ".join(f"{name}={call[name]!r}" for name in OF_AN_EDIT)
             begin = f"begin = begin_with(pipe, Clip.load({recording!r}), {strength!r}, {same})\n"
-            arguments.append("callback=begin")
+            names, arguments = "Clip, ", [*arguments, "callback=begin"]
+        lines = "".join(f"    {argument},\n" for argument in ["pipe", *arguments])
         return (
             f"from diffusers import {scheduler}\n\n"
             + ("from playground.edits import begin_with\n" if recording else "")
-            + f"from utils import {names}\n\n"
+            + f"from utils import {names}generate, load_pipeline\n\n"
             f"pipe = load_pipeline({checkpoint!r})\n"
             f"pipe.scheduler = {scheduler}.from_config(pipe.scheduler.config)\n{begin}"
-            f"clip = generate(\n    pipe,\n    {prompt!r},\n"
-            + "".join(f"    {argument},\n" for argument in arguments)
-            + f")\nclip.save({f'outputs/{self.name}.wav'!r})\n"
+            f"clip = generate(\n{lines})\nclip.save({f'outputs/{self.name}.wav'!r})\n"
         )
 
     @property
+    def made_with(self) -> str:
+        """A sentence on latents, adapters and the like, which the code lacks; "" if it makes the take again."""
+        beside = [name for name in self.clip.settings if name in BESIDE]
+        return f"This code alone does not make it again: it also had {', '.join(beside)}." if beside else ""
+
+    @property
     def files(self) -> dict[str, bytes]:
-        """What is kept of a take, by the ending of the file's name: its sound, its settings and its code."""
+        """The files of a take by the ending of their names: its sound, its settings and its code."""
         settings = json.dumps(self.settings, indent=2, ensure_ascii=False) + "\n"
-        return {".wav": self.clip.wav(), ".json": settings.encode(), ".py": self.code.encode()}
+        code = f"# {self.made_with}\n{self.code}" if self.made_with else self.code
+        return {".wav": self.clip.wav(), ".json": settings.encode(), ".py": code.encode()}
 
     def save(self, folder: str | Path) -> Path:
         """Write the files into a folder; return the WAV's path. Raises OSError where it cannot be written."""
@@ -94,20 +93,29 @@ class Take:
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, str]:
         """The player, the files as links that need no kernel, and the code."""
         links = " · ".join(
-            f'<a download="{self.name}{end}" href="data:{MIME[end]};base64,{base64.b64encode(data).decode()}">{end}</a>'
+            f'<a download="{self.name}{end}" href="data:;base64,{base64.b64encode(data).decode()}">{end}</a>'
             for end, data in self.files.items()
         )
         bundle = self.clip._repr_mimebundle_()
         bundle["text/html"] += (
             f'<div class="{NO_MATHS}">Download take {self.number}: {links}'
-            "<details><summary>The code that makes it again</summary>"
+            f"<details><summary>{self.made_with or 'The code that makes it again'}</summary>"
             f'<pre style="white-space:pre-wrap">{html.escape(self.code)}</pre></details></div>'
         )
         return bundle
 
 
+def _said(name: str, settings: dict) -> str:
+    """Return a setting in words; one that is not set as "no negative_prompt"."""
+    value = settings.get(name)
+    if value is None:
+        return f"no {name}"
+    text = f"{value:g}" if isinstance(value, float) else str(value)
+    return LABELS[name].format(shorten(Path(text).name if name == "recording" else text, 48))
+
+
 def beginning(pipe, settings: dict) -> Callable | None:
-    """The callback of a take that begins with a recording; None of one that begins with noise."""
+    """Return the callback of a take that begins with a recording; None for one that begins with noise."""
     if "recording" not in settings:
         return None
     same = {name: settings[name] for name in OF_AN_EDIT}
@@ -116,33 +124,31 @@ def beginning(pipe, settings: dict) -> Callable | None:
 
 @dataclass
 class CostModel:
-    """How long a take lasts on this machine, learnt from the last 20 that were measured.
+    """The seconds of a take on this machine, fitted to the last 20 that were measured.
 
     seconds = a + b x length + (c + d x length) x passes, where a pass is one run of the UNet: one in each step, two
     with guidance. The four costs are fitted by least squares of the relative errors, none of them negative.
-    Explained in lesson 05.
     """
 
     measured: list[tuple[list[float], float]] = field(default_factory=list)
 
     @classmethod
     def timed(cls, pipe, before_each: Callable[[], None]) -> CostModel:
-        """What a few very short takes of this pipeline teach."""
+        """Return a model fitted to a few very short takes of this pipeline."""
         costs = cls()
-        for i, (steps, length) in enumerate(TIMING_RUNS):
+        for steps, length in TIMING_RUNS:
             before_each()
             settings = {"num_inference_steps": steps, "audio_length_in_s": length, "guidance_scale": 2.5}
-            clip = generate(pipe, PROBE, **settings)
-            if i:
-                costs.add(clip.seconds, **settings)
+            costs.add(generate(pipe, PROBE, **settings).seconds, **settings)
+        del costs.measured[0]  # which warmed up
         return costs
 
     def add(self, seconds: float, **settings) -> None:
-        """Learn that a take with these settings lasted `seconds`."""
+        """Add a measurement: a take with these settings lasted `seconds`."""
         self.measured = [*self.measured, (cost_terms(**settings), seconds)][-20:]
 
     def seconds(self, **settings) -> float | None:
-        """Expected seconds of a take with these settings; None before the first measurement."""
+        """Return the expected seconds of a take with these settings; None before the first measurement."""
         from scipy.optimize import nnls
 
         if not self.measured:
@@ -153,6 +159,6 @@ class CostModel:
 
 
 def cost_terms(num_inference_steps: int, audio_length_in_s: float, guidance_scale: float, **_) -> list[float]:
-    """What the four costs of `CostModel` are multiplied with."""
+    """Return the factors of the four costs of `CostModel`."""
     passes = num_inference_steps * (2 if guidance_scale > 1 else 1)
     return [1.0, audio_length_in_s, passes, passes * audio_length_in_s]

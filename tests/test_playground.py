@@ -5,42 +5,28 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
-
-import pytest
 
 import playground
 
 FILES = sorted(Path(playground.__file__).parent.glob("*.py"))
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_a_file_is_small_and_imports_only_utils_and_what_stands_below_it(path):
-    text = path.read_text(encoding="utf-8")
-    assert len(text.splitlines()) <= 250
-    modules = [node.module or "" for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ImportFrom)]
-    assert not {module.split(".")[0] for module in modules} & {"mini", "tools", "tests", "notebooks"}
+def imports(path: Path) -> set[str]:
+    """Return the modules that a file imports, also for type hints, with a dot before the playground's own."""
+    nodes = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.ImportFrom)]
+    names = {"." * node.level + (node.module or "") for node in nodes if node.module}
+    return names | {f".{alias.name}" for node in nodes if not node.module for alias in node.names}
 
 
-def test_no_two_files_import_each_other():
-    below = {}
-    for path in FILES:
-        nodes = [
-            node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.ImportFrom)
-        ]
-        typing = [n for block in ast.walk(ast.parse(path.read_text())) if _is_typing(block) for n in ast.walk(block)]
-        names = {(n.lineno, n.module) for n in typing if isinstance(n, ast.ImportFrom)}
-        below[path.stem] = {n.module for n in nodes if n.level == 1 and n.module and (n.lineno, n.module) not in names}
-        below[path.stem] |= {a.name for n in nodes if n.level == 1 and not n.module for a in n.names}
-
-    def reaches(start: str, goal: str, seen: frozenset = frozenset()) -> bool:
-        return any(n == goal or (n not in seen and reaches(n, goal, seen | {n})) for n in below.get(start, ()))
-
-    assert not [name for name in below if reaches(name, name)]
-
-
-def _is_typing(block: ast.AST) -> bool:
-    return isinstance(block, ast.If) and isinstance(block.test, ast.Name) and block.test.id == "TYPE_CHECKING"
+def test_files_are_small_and_import_only_utils_and_each_other_without_circles():
+    below = {path.stem: imports(path) for path in FILES}
+    assert all(len(path.read_text(encoding="utf-8").splitlines()) <= 250 for path in FILES)
+    assert not {name.split(".")[0] for names in below.values() for name in names} & {"mini", "tools", "tests"}
+    own = {stem: {name[1:] for name in names if name.startswith(".")} for stem, names in below.items()}
+    assert set().union(*own.values()) <= set(below)
+    TopologicalSorter(own).prepare()  # raises CycleError
 
 
 def test_a_listening_test_needs_no_torch():

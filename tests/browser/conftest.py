@@ -34,6 +34,8 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
     "--autoplay-policy=no-user-gesture-required",
+    "--use-fake-device-for-media-stream",  # a microphone that beeps
+    "--use-fake-ui-for-media-stream",  # and is allowed
 ]
 LAB_SETTINGS = {
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
@@ -46,7 +48,9 @@ OWN_CELLS = [  # behind the lesson's, for what need not wait for the whole lesso
     "from playground import ABX\n\n"
     "tones = [Clip(np.sin(np.arange(16_000) / n) / 4) for n in (5, 6, 7, 8)]\n"
     "ABX(tones[:2], tones[2:], 'low or high', listener='ada')",
+    "from playground import Microphone\n\nmic = Microphone()\nmic",
 ]
+HEARD = "print('heard', mic.clip.duration > 0.5, mic.clip.peak > 0.01, mic.clip.sample_rate)"  # behind a recording
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -64,7 +68,7 @@ def project(folder: Path) -> Path:
     """
     (folder / "notebooks").mkdir()
     notebook = nbformat.read(ROOT / "notebooks" / LESSON, as_version=4)
-    notebook.cells += [nbformat.v4.new_code_cell(source) for source in OWN_CELLS]
+    notebook.cells += [nbformat.v4.new_code_cell(source) for source in [*OWN_CELLS, HEARD]]
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
