@@ -1,10 +1,10 @@
 """The lessons as graded assignments, through nbgrader. Explained in docs/teaching.md.
 
     python -m tools.classroom build           the students' lessons as one zip, and a course: outputs/classroom
-    python -m tools.classroom grade FOLDER    grade what was handed in: outputs/classroom/grades.csv
+    python -m tools.classroom grade FOLDER    grade the files handed in: outputs/classroom/grades.csv
 
-FOLDER holds NAME_01_first_sound.ipynb or NAME/01_first_sound.ipynb, or what a learning platform makes of them; see
-`tools/handins.py`. The course is nbgrader's own: its commands work in outputs/classroom/, too.
+FOLDER, or a zip, holds NAME_01_first_sound.ipynb or NAME/01_first_sound.ipynb; see `tools/handins.py`. The course is
+nbgrader's own: its commands work in outputs/classroom/, too.
 """
 
 from __future__ import annotations
@@ -13,27 +13,28 @@ import argparse
 import ast
 import csv
 import io
-import multiprocessing
 import os
 import re
 import shutil
+import subprocess
 import sys
 import tempfile
 import textwrap
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import nbformat
 from nbformat import NotebookNode
 
-from playground.collected import as_text
+from playground.answers import as_text
 from utils.files import write_whole
 
 from . import lessons
 from .handins import HandIn, hand_ins, identifier
-from .repair import is_untouched
 
 NAME = "audioldm-notebooks"
+STUDENTS = f"{NAME}-students.zip"
 STUDENTS_NEED = ("utils", "playground", "mini", "notebooks/sounds", "requirements.txt", "constraints")
 STUDENTS_NEED += ("README.md", "LICENSE", "CITATION.cff")
 POINTS = {"easy": 1, "medium": 2, "hard": 3}
@@ -41,58 +42,49 @@ MEMORY = 6 * 2**30  # bytes that grading one submission may take
 FILE = 2**30  # bytes that it may write into one file
 SECONDS = 600  # that grading one submission may take
 CELL_SECONDS = 120  # that one of its cells may take
-MEANT = {  # an error that a student gets to read -> what it means
-    "DeadKernelError": "a cell ended Python itself, or took all memory",
-    "TimeoutError": "running all of it took too long",
-}
 CONFIG = f"""# written by tools/classroom.py
+import atexit, shutil, sys, tempfile, zipfile
+from pathlib import Path
+
 c = get_config()
 c.CourseDirectory.course_id = {NAME!r}
 c.ClearSolutions.code_stub = {{"python": {lessons.YOUR_CODE!r}}}
 c.OverwriteCells.add_missing_cells = True  # a check that was deleted comes back
-c.Execute.timeout = """
+c.Execute.timeout = SECONDS
+if "autograde" in sys.argv:  # in a copy of the students' project, whose outputs are empty
+    place = tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, place, ignore_errors=True)
+    zipfile.ZipFile(Path(__file__).with_name({STUDENTS!r})).extractall(place)
+    move = f"import os; os.chdir({{str(Path(place, {NAME!r}, 'notebooks'))!r}})"
+    c.Execute.extra_arguments = ["--HistoryManager.hist_file=:memory:", f"--IPKernelApp.exec_lines={{move}}"]
+"""
 
 
 def source(notebook: NotebookNode) -> NotebookNode:
-    """The lesson as nbgrader's source: solutions and checks marked, checks repeated as hidden tests, no outputs."""
+    """Return a lesson as nbgrader's source: solutions in the answers' cells, checks repeated as hidden tests."""
     notebook = nbformat.from_dict(notebook)
-    number, points, cells, found = 0, 0, [], lessons.exercises(notebook)
-    for cell in notebook.cells:
-        if cell.cell_type == "code":
-            cell.outputs, cell.execution_count = [], None
-        elif task := lessons.EXERCISE.search(cell.source):
-            number, points = int(task[1]), POINTS[task[3]]
-        if "exercise" in lessons.tags(cell):
-            cell.source = _solved(cell.source, lessons.solution(found[number - 1]["solution"]))
-            cell.metadata = {"tags": ["exercise"], "nbgrader": _mark(f"exercise-{number}", solution=True)}
-        if "solution" in lessons.tags(cell):
-            continue  # it stands in the exercise
-        if "check" in lessons.tags(cell):
-            cell.source += f"\n### BEGIN HIDDEN TESTS\n{bare(cell.source)}\n### END HIDDEN TESTS"
-            cell.metadata["nbgrader"] = {**_mark(f"check-{number}", grade=True, locked=True), "points": points}
-        cells.append(cell)
-    notebook.cells = cells
+    text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    titles = lessons.EXERCISE.findall(text)
+    for number, (cells, title) in enumerate(zip(lessons.exercises(notebook), titles, strict=True), 1):
+        answer, check = cells["exercise"], cells["check"]
+        answer.source = f"### BEGIN SOLUTION\n{lessons.solution(cells['solution'])}\n### END SOLUTION"
+        answer.metadata["nbgrader"] = _mark(f"exercise-{number}", solution=True)
+        check.source += f"\n### BEGIN HIDDEN TESTS\n{bare(check.source)}\n### END HIDDEN TESTS"
+        mark = _mark(f"check-{number}", grade=True, locked=True)
+        check.metadata["nbgrader"] = {**mark, "points": POINTS[title[2]]}
+    notebook.cells = [cell for cell in notebook.cells if "solution" not in lessons.tags(cell)]
+    for cell in lessons.code_cells(notebook):
+        cell.outputs, cell.execution_count = [], None
     return lessons._normalised(notebook)
 
 
-def _solved(stub: str, solution: str) -> str:
-    """Return the solution, in which what the stub lacks is marked for nbgrader to take out."""
-    before, after = stub.split(lessons.YOUR_CODE)
-    before = before.rstrip(" ")
-    if not (solution.startswith(before) and solution.endswith(after)):
-        before, after = "", ""  # nbgrader's stub is then the bare line for the answer
-    own = solution[len(before) : len(solution) - len(after)]
-    indent = own[: len(own) - len(own.lstrip(" "))]
-    return f"{before}{indent}### BEGIN SOLUTION\n{own}\n{indent}### END SOLUTION{after}"
-
-
-def _mark(name: str, **what: bool) -> dict:
+def _mark(name: str, **kind: bool) -> dict:
     nothing = {"grade": False, "solution": False, "locked": False, "task": False}
-    return {"schema_version": 3, "grade_id": name, **nothing, **what}
+    return {"schema_version": 3, "grade_id": name, **nothing, **kind}
 
 
 def bare(check: str) -> str:
-    """What stands inside `with check():`, which swallows what its asserts raise; grading must see that."""
+    """Return the block below `with check():`, which swallows AssertionError; grading must see it."""
     block = ast.parse(check).body[-1]
     if not isinstance(block, ast.With):
         raise ValueError(f"A check must end with the block `with check():`, not with: {check.splitlines()[-1]}")
@@ -100,139 +92,154 @@ def bare(check: str) -> str:
 
 
 def build(folder: Path, timeout: int = CELL_SECONDS) -> Path:
-    """Make the course in `folder`: source/ (teacher's), release/ (students'), and the students' zip; return the zip."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "nbgrader_config.py").write_text(f"{CONFIG}{timeout}\n", encoding="utf-8")
+    """Make the course in `folder`: source/ (teacher's), release/ (students'), and the students' zip; return the zip.
+
+    It is made beside `folder` and replaces the former course only when it is complete; marks stay. Raises SystemExit
+    if nbgrader refuses, such as for exercises that were added or removed after submissions.
+    """
+    new, old = folder.with_name(f".{folder.name}.new"), folder.with_name(f".{folder.name}.old")
+    for left in (new, old):
+        shutil.rmtree(left, ignore_errors=True)
+    new.mkdir(parents=True)
+    if (folder / "gradebook.db").is_file():
+        shutil.copy(folder / "gradebook.db", new)
+    (new / "nbgrader_config.py").write_text(CONFIG.replace("SECONDS", str(timeout)), encoding="utf-8")
     for path in lessons.lessons():
-        place = folder / "source" / path.stem
-        place.mkdir(parents=True, exist_ok=True)
+        place = new / "source" / path.stem
+        place.mkdir(parents=True)
         nbformat.write(source(lessons.read(path)), place / path.name)
-        failed = _nbgrader(folder, "generate_assignment", path.stem, "--force", "--create")
-        if failed:
-            raise SystemExit(f"nbgrader could not make {path.stem}:\n{failed[-2000:]}")
-    archive = folder / f"{NAME}-students.zip"
-    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
+        if failed := _nbgrader(new, "generate_assignment", path.stem, "--force", "--create"):
+            shutil.rmtree(new, ignore_errors=True)
+            raise SystemExit(f"nbgrader could not make {path.stem}; {folder} is as it was:\n{failed[-2000:]}")
+    with zipfile.ZipFile(new / STUDENTS, "w", zipfile.ZIP_DEFLATED) as file:
         for name in STUDENTS_NEED:
             top = lessons.ROOT / name
             for path in [top] if top.is_file() else sorted(top.rglob("*")):
                 if path.is_file() and "__pycache__" not in path.parts:
                     file.write(path, f"{NAME}/{path.relative_to(lessons.ROOT).as_posix()}")
         for path in lessons.lessons():
-            file.write(folder / "release" / path.stem / path.name, f"{NAME}/notebooks/{path.name}")
-    return archive
+            released = new / "release" / path.stem / path.name
+            nbformat.write(_with_stubs(lessons.read(released), lessons.read(path)), released)
+            file.write(released, f"{NAME}/notebooks/{path.name}")
+    folder.mkdir(parents=True, exist_ok=True)
+    old.mkdir()
+    for path in sorted(new.iterdir()):
+        if (folder / path.name).is_dir():
+            (folder / path.name).rename(old / path.name)
+        path.replace(folder / path.name)
+    shutil.rmtree(old)
+    new.rmdir()
+    return folder / STUDENTS
 
 
-def _nbgrader(folder: Path, *arguments: str, seconds: float | None = None) -> str:
-    """Run nbgrader in the course folder; with `seconds`, under the limits that strangers' code gets.
-
-    Returns nothing, or where it fails what it said. It runs in a process of its own: where there are forks, in one of a
-    process that has imported nbgrader, for that takes as long as to grade a short lesson.
-    """
-    multiprocessing.set_forkserver_preload(["nbgrader.apps.nbgraderapp"])
-    context = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
-    with tempfile.TemporaryDirectory() as place:
-        said = Path(place, "said")
-        run = context.Process(target=_run_nbgrader, args=(folder, arguments, said, bool(seconds)), daemon=True)
-        run.start()
-        run.join(seconds)
-        if run.is_alive():
-            run.kill()
-            run.join()
-            return f"TimeoutError: more than {seconds:g} s"
-        if run.exitcode == 0:
-            return ""
-        return said.read_text(encoding="utf-8", errors="replace") or f"it ended with {run.exitcode}"
+def _with_stubs(released: NotebookNode, lesson: NotebookNode) -> NotebookNode:
+    """Return the released notebook with the lesson's own stubs, of which ClearSolutions keeps one line."""
+    stubs = [cell.source for cell in lesson.cells if "exercise" in lessons.tags(cell)]
+    for cell in released.cells:
+        if "exercise" in lessons.tags(cell):
+            cell.source = stubs.pop(0)
+    return released
 
 
-def _run_nbgrader(folder: Path, arguments: tuple[str, ...], said: Path, limited: bool) -> None:
-    """In a process of its own, whose kernels inherit the limits."""
-    with said.open("wb") as file:
-        os.dup2(file.fileno(), 1)
-        os.dup2(file.fileno(), 2)
-    os.chdir(folder)
-    tools = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # nbgrader calls alembic by its name
-    os.environ.update(lessons.ENVIRONMENT, PATH=tools)
-    if limited and os.name == "posix":
-        import resource
+def _nbgrader(folder: Path, *arguments: str, limit: Callable | None = None, seconds: float | None = None) -> str:
+    """Run nbgrader in the course folder; return its last words if it fails, "" otherwise."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as place:
+        # nbgrader finds alembic on the path; temporary files go into a folder of their own
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        own = dict.fromkeys(("TMPDIR", "TEMP", "TMP"), place)
+        environment = {**os.environ, **lessons.ENVIRONMENT, **own, "PATH": path, "PYTHONUTF8": "1"}
+        command = [sys.executable, "-m", "nbgrader", *arguments]
+        with Path(place, "said").open("wb+") as said:
+            where = {"cwd": folder, "env": environment, "stdin": subprocess.DEVNULL, "stdout": said, "stderr": said}
+            try:
+                failed = subprocess.run(command, timeout=seconds, preexec_fn=limit, **where).returncode
+            except subprocess.TimeoutExpired:
+                return f"TimeoutError: running all of it took more than {seconds:g} s"
+            said.seek(0)
+            return (said.read().decode(errors="replace") or f"it ended with {failed}") if failed else ""
 
-        resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
-        resource.setrlimit(resource.RLIMIT_FSIZE, (FILE, FILE))
-    from nbgrader.apps.nbgraderapp import NbGraderApp
 
-    NbGraderApp.launch_instance([*arguments])
+def _limit() -> None:
+    """Limit this process and the kernels that it starts."""
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (FILE, FILE))
 
 
 def grade(handed_in: Path, folder: Path, seconds: float = SECONDS) -> list[dict]:
-    """Grade every submission in a process of its own; one that breaks it gets no points and a note.
+    """Grade every hand-in, each in a process and a copy of the project of its own; return a row for each.
 
-    Writes grades.csv, in which what earlier runs found stays, and for each student feedback/NAME/LESSON/LESSON.html;
-    returns the rows of this run: student, lesson, check-1 ..., points, of, note. A row without a lesson says what of a
-    student was left out.
+    A row has student, lesson, check-1 ..., points, of, note. After each one, grades.csv and
+    feedback/STUDENT/LESSON/LESSON.html are written; the rows of earlier runs stay. Files that are not graded are
+    listed with the reason.
     """
     released = {path.name: lessons.read(path / f"{path.name}.ipynb") for path in sorted((folder / "release").iterdir())}
-    found, systems = hand_ins(handed_in, released)
-    if systems:
-        print(f"Left out, for no human made them: {len(systems)} files, such as {', '.join(systems[:5])}")
-    touched = {one.student for one in found if one.notebook and not is_untouched(one.notebook, released[one.lesson])}
-    rows = []
-    for one in found:
-        row = {"student": one.student, "lesson": one.lesson, "note": one.note}
-        if one.notebook and one.student in touched and is_untouched(one.notebook, released[one.lesson]):
-            row["note"] = "; ".join(filter(None, [one.note, "left out: it is as it was given out"]))
-        elif one.lesson:
-            row |= _graded(one, folder, seconds)
+    rows, refused = [], []
+    for one in hand_ins(handed_in, released):
+        if not one.student:
+            refused.append(f"{one.path} ({one.note})")
+            continue
+        try:
+            row = _graded(one, folder, seconds)
+        except Exception as error:  # one hand-in must not end the others' grading
+            row = {"student": one.student, "lesson": one.lesson, "note": f"not graded: {type(error).__name__}: {error}"}
         rows.append(row)
-        print(
-            f"{one.student:20} {one.lesson:24} {row.get('points', 0):g} of {row.get('of', 0):g}  {row['note']}",
-            flush=True,
-        )
-    for lesson in sorted({row["lesson"] for row in rows if "points" in row}):
-        _nbgrader(folder, "generate_feedback", lesson)
-    for row in rows:
-        page = folder / "feedback" / identifier(row["student"]) / row["lesson"] / f"{row['lesson']}.html"
-        if "points" in row and not row["note"].startswith("not graded") and not page.is_file():
-            row["note"] = "; ".join(filter(None, [row["note"], "graded, but there is no page to hand back"]))
-    _write(folder / "grades.csv", rows)
+        points = f"{row.get('points', 0):g} of {row.get('of', 0):g}"
+        _say(f"{one.student:20} {one.lesson:24} {points}  {row['note']}")
+        try:
+            _write(folder / "grades.csv", [row])
+        except OSError as error:
+            _say(f"{error}: close it in other programs; the marks are in nbgrader's gradebook, too.")
+    if rows:
+        _write(folder / "grades.csv", rows)
+    if refused:
+        _say(f"Not graded: {'; '.join(refused)}.")
     return rows
 
 
+def _say(text: str) -> None:
+    """Print a line; letters that the output's encoding lacks are escaped."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    print(text.encode(encoding, errors="backslashreplace").decode(encoding), flush=True)
+
+
 def _graded(one: HandIn, folder: Path, seconds: float) -> dict:
-    """The marks of one hand-in: check-1 ..., points, of, note."""
+    """Return the row of one hand-in."""
     from nbgrader.api import Gradebook
 
-    student, lesson, note = identifier(one.student), one.lesson, one.note
+    student, lesson, note = identifier(one.student), one.lesson, f"not graded: {one.note}" if one.note else ""
     if one.notebook:
         place = folder / "submitted" / student / lesson
         place.mkdir(parents=True, exist_ok=True)
         nbformat.write(one.notebook, place / f"{lesson}.ipynb")
-        failed = _nbgrader(folder, "autograde", lesson, "--student", student, "--force", "--create", seconds=seconds)
-        if failed:
+        limit = _limit if os.name == "posix" else None
+        who = (lesson, "--student", student, "--force")
+        if failed := _nbgrader(folder, "autograde", *who, "--create", limit=limit, seconds=seconds):
             errors = re.findall(r"^\s*(?:\w+\.)*(\w+(?:Error|Exception): .*)", failed, re.M)
-            error = errors[-1] if errors else failed.strip()[-200:]
-            note = "; ".join(filter(None, [f"not graded: {error}", MEANT.get(error.partition(":")[0]), note]))
+            note = f"not graded: {errors[-1] if errors else failed.strip()[-200:]}"
         else:
             shutil.rmtree(folder / "feedback" / student / lesson, ignore_errors=True)  # nbgrader would keep the old one
+            if _nbgrader(folder, "generate_feedback", *who):
+                note = "graded, but there is no page to hand back"
     with Gradebook(f"sqlite:///{folder / 'gradebook.db'}", NAME) as book:
         checks = {cell.name: cell.max_score for cell in book.find_notebook(lesson, lesson).grade_cells}
         scores = dict.fromkeys(checks, 0.0)
         if not note.startswith("not graded"):
             scores |= {cell.name: cell.score for cell in book.find_submission_notebook(lesson, lesson, student).grades}
-    return {**scores, "points": sum(scores.values()), "of": sum(checks.values()), "note": note}
+    points = {**scores, "points": sum(scores.values()), "of": sum(checks.values())}
+    return {"student": one.student, "lesson": lesson, **points, "note": note}
 
 
 def _write(path: Path, rows: list[dict]) -> None:
-    """Write the rows over those that the table has of the same students and lessons; all others stay."""
+    """Replace the rows of the same students and lessons in the table; marks never give way to "not graded"."""
     table = {(row["student"], row["lesson"]): row for row in _read(path)}
     for row in rows:
         key = row["student"], row["lesson"]
         before = table.get(key, {})
-        if before.get("points") and ("points" not in row or row["note"].startswith("not graded")):
+        if before.get("points") and not before["note"].startswith("not graded") and "not graded" in row["note"]:
             row = {**before, "note": f"these are the marks of an earlier one; of the latest: {row['note']}"}
-        elif before.get("points") not in (None, "", str(row.get("points"))):
-            row = {**row, "note": "; ".join(filter(None, [row["note"], f"before: {before['points']} points"]))}
         table[key] = row
-        if row["lesson"]:
-            table.pop((row["student"], ""), None)
     names, last = dict.fromkeys(name for row in table.values() for name in row), ["points", "of", "note"]
     with io.StringIO() as file:
         columns = [name for name in [*dict.fromkeys(["student", "lesson", *names])] if name not in last] + last
@@ -243,7 +250,7 @@ def _write(path: Path, rows: list[dict]) -> None:
 
 
 def _read(path: Path) -> list[dict]:
-    """The table of an earlier run, also as a spreadsheet has stored it."""
+    """Return the table of an earlier run, also as a spreadsheet has stored it."""
     if not path.is_file():
         return []
     text = as_text(path.read_bytes())
@@ -254,20 +261,20 @@ def _read(path: Path) -> list[dict]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("command", choices=["build", "grade"])
-    parser.add_argument("folder", nargs="?", type=Path, help="what the students handed in")
+    parser.add_argument("folder", nargs="?", type=Path, help="the folder or zip that the students handed in")
     given = parser.parse_args()
     course = lessons.ROOT / "outputs" / "classroom"
     if given.command == "build":
         archive = build(course)
-        print(f"For the students, {archive.stat().st_size / 1e6:.0f} MB, to be unpacked anywhere: {archive}")
-        print(f"For the teacher, with solutions: {course / 'source'}")
+        _say(f"For the students, {archive.stat().st_size / 1e6:.0f} MB, to be unpacked anywhere: {archive}")
+        _say(f"For the teacher, with solutions: {course / 'source'}")
     elif not given.folder or not given.folder.exists():
         parser.error(f"Grading needs the folder of what was handed in, not {given.folder}.")
     elif not (course / "gradebook.db").is_file():
         parser.error("There is no course yet: make classroom")
     else:
         grade(given.folder, course)
-        print(f"Points: {course / 'grades.csv'}\nTo hand back: {course / 'feedback'}")
+        _say(f"Points: {course / 'grades.csv'}\nTo hand back: {course / 'feedback'}")
 
 
 if __name__ == "__main__":

@@ -1,60 +1,54 @@
-"""What students hand in, whatever it is called: whose it is, which lesson it is, and which of several counts.
+"""The notebooks that students hand in: one per student and lesson, or a sentence why a file is not graded.
 
-Understood are the names that Moodle, Canvas, Blackboard, Brightspace, Google Classroom, nbgrader, browsers and Macs
-make, whole unpacked projects, and zips.
+Two conventions count, in a folder or in zips: `NAME_LESSON.ipynb` and `NAME/LESSON.ipynb`. NAME may stand in the form
+that Moodle (`Ada Lovelace_1234_assignsubmission_file_`) or Canvas (`lovelaceada_12345_678910_`) gives it. Any other
+name is refused, not interpreted.
 """
 
 from __future__ import annotations
 
 import hashlib
+import io
 import re
+import warnings
+import zipfile
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
+import nbformat
 from nbformat import NotebookNode
 
-from playground.collected import Found, collected, plain
+from playground.answers import is_junk, is_placeholder, plain
 
-from .repair import lesson_of, opened, repaired
-
-PLATFORMS = [  # how a learning platform writes the name and the number of a person before what was handed in
-    re.compile(r"(?P<name>.+?)_(?P<number>\d+)_assignsubmission_(?:file|onlinetext)(?:_.*)?", re.I),  # Moodle
-    re.compile(r"(?P<name>[^_]+?)(?:_LATE)?_(?P<number>\d{2,})_\d{2,}(?:_.*)?", re.I),  # Canvas
-    re.compile(r"(?:.+_)?(?P<name>[^_]+)_attempt_\d{4}-[\d-]+(?P<number>)(?:_.*)?", re.I),  # Blackboard
-    re.compile(r"(?P<number>\d+)-\d+ - (?P<name>.+?) - .+"),  # Brightspace
+LARGEST = 300 * 2**20  # bytes that one file may have, unpacked
+PLATFORMS = [
+    re.compile(r"(?P<name>.+?)_\d+_assignsubmission_(?:file|onlinetext)(?:_|$)(?P<rest>.*)"),  # Moodle
+    re.compile(r"(?P<name>[^_\d][^_]*)_(?:LATE_)?\d{3,}_\d{3,}_(?P<rest>.*)"),  # Canvas
 ]
-WORDS = (  # of folders and files that name no person
-    *(r"\(\d+\)", r"copy ?\d*", "copy of", "copie de", "copie", "copia de", "copia", "kopie von", "kopie", "final"),
-    *("finished", "done", "new", "old", "latest", "draft", r"v\d+", r"version \d*", "solutions?", "solved", "answers?"),
-    *(r"attempt \d*", "submissions?", "submitted files", "submitted", "students?", "student work", "uploads?", "main"),
-    *("handed in", "hand ?ins?", "attachments?", r"attachment\(s\)", "files?", r"home ?works? ?\d*", r"hw ?\d*"),
-    *(r"assignments? ?\d*", r"exercises? ?\d*", r"lab \d+", r"lessons? ?\d*", r"week ?\d+", "notebooks?", "audioldm"),
-    *("downloads?", "desktop", "documents", "archive", r"untitled\d*"),
-)
-WORD = "(?:" + "|".join(word.replace(" ", "[ _-]*") for word in WORDS) + ")"
-NOBODY = re.compile(rf"[\W_]*(?:{WORD}[\W_]*)*", re.I)
-COPY = re.compile(r"(?:[\W_]*(?:\(\d+\)|[-_ ](?:copy|kopie|copie|copia) ?\d*))+$", re.I)  # behind the name of a file
-ENDINGS = re.compile(r"(\.(ipynb|json|txt|zip|html?|pdf|py|docx))+$", re.I)
-AGAIN = "save the notebook again (File, Download .ipynb), and hand that in"
+NO_NAMES = {"audioldm", "notebooks", "notebook", "submitted", "submission", "submissions", "final", "copy", "homework"}
+NO_NAMES |= {"solution", "solutions", "answers", "release", "source", "download", "downloads", "untitled", "outputs"}
+NO_NAMES |= {"hw", "lab", "week", "lesson", "exercise", "exercises", "assignment", "class", "course"}
+NO_NAMES |= {"kopie", "copie", "copia", "kopia"}
+RENAME = "name it NAME_LESSON.ipynb or NAME/LESSON.ipynb, such as ada_01_first_sound.ipynb"
+ONE = "leave the one that counts, and give namesakes different names"
+AGAIN = "save it in Jupyter (File, Download), and hand that in"
 
 
 @dataclass(frozen=True)
 class HandIn:
-    """One file: its student, its notebook if it is a lesson, and in `note` what the student should know of it."""
+    """A file that was handed in; `note` says why it is not graded, "" if it is."""
 
-    student: str
-    lesson: str
     path: PurePosixPath
+    student: str = ""
+    lesson: str = ""
     notebook: NotebookNode | None = None
     note: str = ""
-    changed: float = 0.0
-    number: str = ""  # that a learning platform gave the student
 
 
 def identifier(name: str) -> str:
-    """A name as a folder, on every system: itself where it is a simple one, else with a digest. No two have one."""
+    """Return a portable, unique folder name for a student: the name itself if it is simple, else with a digest."""
     simple = re.sub(r"[^\w.-]+", "-", name).strip(".-_")[:40]
     reserved = re.fullmatch(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", simple)
     if simple == name == name.lower() and not reserved:
@@ -62,136 +56,102 @@ def identifier(name: str) -> str:
     return f"{simple or 'student'}-{hashlib.sha256(name.encode()).hexdigest()[:6]}"
 
 
-def hand_ins(place: Path, released: dict[str, NotebookNode]) -> tuple[list[HandIn], list[str]]:
-    """What was handed in, one for each student and lesson, and the names of the files that no human made.
+def hand_ins(place: Path, released: dict[str, NotebookNode]) -> list[HandIn]:
+    """Return all files of a folder, its subfolders and zips, but for those of operating systems and editors.
 
-    `released` is what the students were given, by lesson. A row without a lesson says in its note what was left out.
+    `released` are the notebooks that the students were given, by lesson. Two files of one student and lesson are both
+    refused, since the names do not say which one counts.
     """
-    found, systems = [], []
-    for file in collected(place):  # one at a time: whole projects hold more than memory does
-        if file.is_of_a_system:
-            systems.append(str(file.path))
+    found = [_hand_in(path, data, note, released) for path, data, note in sorted(_files(place), key=lambda f: f[0])]
+    same = defaultdict(list)
+    for one in found:
+        same[one.student.casefold(), one.lesson].append(one)
+    refused = []
+    for one in found:
+        others = [other for other in same[one.student.casefold(), one.lesson] if other is not one]
+        if one.student and others:
+            note = f"there are several of {one.student}, such as {others[0].path}: {ONE}"
+            one = replace(one, notebook=None, note=note)
+        refused.append(one)
+    return refused
+
+
+def _files(place: Path) -> Iterator[tuple[PurePosixPath, bytes, str]]:
+    """Yield path, bytes and trouble of each file; a zip counts as a folder with its name, and is not unpacked."""
+    whole = place.is_file()
+    for path in [place] if whole else sorted(path for path in place.rglob("*") if path.is_file()):
+        name = PurePosixPath(path.name if whole else path.relative_to(place).as_posix())
+        if is_junk(name):
+            continue
+        try:
+            data = path.read_bytes() if path.stat().st_size <= LARGEST else b""
+        except OSError as error:
+            yield name, b"", f"it cannot be read ({error.strerror})"
+            continue
+        if name.suffix.lower() == ".zip":
+            # the zip of a class is its folder; any other one is a folder in it
+            yield from _unzipped(PurePosixPath() if whole else name.with_suffix(""), data, name, depth=int(not whole))
         else:
-            found.append(_read(file, released))
-    found = _named(found, place, released)
-    return _newest(found) + _left_out(found), systems
+            yield name, data, ""
 
 
-def _read(file: Found, released: dict[str, NotebookNode]) -> HandIn:
-    """The file as a notebook made whole, or the reason why it is none."""
-    lesson = _lesson(file.path.name, released)[0]
-    one = HandIn("", lesson, file.path, changed=file.changed)
-    if file.trouble:
-        return replace(one, note=f"not graded: {file.trouble}: {AGAIN}")
-    is_named = re.search(r"\.ipynb(\.\w+)?$", file.path.name, re.I)
-    if not is_named and not (file.data.lstrip(b"\xef\xbb\xbf \r\n\t")[:1] == b"{" and b'"cells"' in file.data):
-        return replace(one, lesson="", note="it is no notebook (.ipynb)")
-    notebook, why = opened(file.data)
-    if notebook is None:
-        return replace(one, note=f"not graded: {why}: {AGAIN}")
-    lesson = lesson_of(notebook, released, lesson)
-    if not lesson:
-        return replace(one, note="it is none of the lessons")
-    return replace(one, lesson=lesson, notebook=repaired(notebook, released[lesson]))
+def _unzipped(folder: PurePosixPath, data: bytes, name: PurePosixPath, depth: int) -> Iterator:
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            for entry in archive.infolist():
+                inside = PurePosixPath(*[p for p in re.split(r"[/\\]", entry.filename) if p not in ("", ".", "..")])
+                if entry.is_dir() or is_junk(inside):
+                    continue
+                content = archive.read(entry) if entry.file_size <= LARGEST else b""
+                if inside.suffix.lower() == ".zip" and depth == 0:
+                    yield from _unzipped(folder / inside.with_suffix(""), content, inside, depth=1)
+                else:
+                    yield folder / inside, content, ""
+    except Exception:  # damaged, encrypted, or packed in an unknown way
+        yield name, b"", "it is a zip that cannot be unpacked"
 
 
-# ---- whose it is
+def _hand_in(path: PurePosixPath, data: bytes, trouble: str, released: dict[str, NotebookNode]) -> HandIn:
+    """Return the file with its student, lesson and notebook, or with a note."""
+    student, lesson = _names(path, released)
+    if not student:
+        return HandIn(path, note=trouble or ("it is no notebook" if path.suffix != ".ipynb" else RENAME))
+    one = HandIn(path, student, lesson)
+    try:
+        with warnings.catch_warnings():  # cells without ids, as Colab stores them, get some
+            warnings.simplefilter("ignore")
+            _, notebook = nbformat.validator.normalize(nbformat.reads(data.decode("utf-8-sig"), as_version=4))
+            nbformat.validate(notebook)
+        marks = [cell.metadata.get("nbgrader", {}).get("grade_id") for cell in notebook.cells]
+    except Exception:  # whatever it is, it is no notebook
+        return replace(one, note=f"{trouble or 'it is no notebook, or damaged'}: {AGAIN}")
+    given = [cell.metadata.get("nbgrader", {}) for cell in released[lesson].cells]
+    lost = [mark["grade_id"] for mark in given if mark.get("solution") and mark["grade_id"] not in marks]
+    if lost:
+        return replace(one, note=f"the cell of {', '.join(lost)} is deleted or has lost its mark: {AGAIN}")
+    return replace(one, notebook=notebook)
 
 
-def _lesson(file: str, lessons: Iterable[str]) -> tuple[str, list[str]]:
-    """The lesson that a name speaks of, and what stands before and behind it; "" and all of it where there is none."""
-    stem = ENDINGS.sub("", plain(file))
+def _names(path: PurePosixPath, lessons: dict[str, NotebookNode]) -> tuple[str, str]:
+    """Return student and lesson; empty if the path does not follow a convention."""
+    parts = [plain(part) for part in path.parts]
+    for platform in PLATFORMS:
+        if match := platform.fullmatch(parts[0]):
+            file = parts[-1] if len(parts) > 1 else match["rest"]
+            for lesson in lessons:  # behind the platform's name, another one does not count
+                if re.fullmatch(rf"(.*_)?{re.escape(lesson)}(-\d+)?\.ipynb", file):
+                    return _allowed(match["name"]), lesson
+            return "", ""
     for lesson in lessons:
-        pattern = r"(?<!\d)" + "[_ -]+".join(map(re.escape, lesson.split("_"))) + r"(?![a-z])"
-        if match := re.search(pattern, stem, re.I):
-            return lesson, [stem[: match.start()], stem[match.end() :]]
-    return "", [stem]
+        if len(parts) == 1 and parts[0].endswith(f"_{lesson}.ipynb"):
+            return _allowed(parts[0].removesuffix(f"_{lesson}.ipynb")), lesson
+        if len(parts) == 2 and parts[1] in (f"{lesson}.ipynb", f"{parts[0]}_{lesson}.ipynb"):
+            return _allowed(parts[0]), lesson
+    return "", ""
 
 
-def _people(path: PurePosixPath, lessons: Iterable[str]) -> tuple[list[str], str]:
-    """The parts of a path that may name a person, and the number that a learning platform gave that person."""
-    names, number = [], ""
-    for part in path.parts:
-        lesson, pieces = _lesson(part, lessons)
-        for place, piece in enumerate(pieces):
-            piece = piece.strip(" _-.,") if lesson else piece.strip()
-            if match := next(filter(None, (platform.fullmatch(piece) for platform in PLATFORMS)), None):
-                piece, number = match["name"], number or match["number"]
-            if part == path.name:
-                piece = COPY.sub("", piece)
-            is_copy = lesson and place == 1 and re.fullmatch(r"\d", piece)  # 01_first_sound-1.ipynb
-            if not is_copy and not NOBODY.fullmatch(piece) and piece not in names:
-                names.append(piece)
-    return names, number
-
-
-def _named(found: list[HandIn], place: Path, lessons: Iterable[str]) -> list[HandIn]:
-    """The hand-ins with their students: all parts of the path that name somebody, but for folders that all share."""
-    paths = [one.path if one.lesson or len(one.path.parts) < 2 else one.path.parent for one in found]
-    people = [_people(path, lessons) for path in paths]
-    of_lessons = [names for one, (names, _) in zip(found, people, strict=True) if one.lesson]
-    shared = 0
-    while len({tuple(names[: shared + 1]) for names in of_lessons}) == 1 and len({*map(tuple, of_lessons)}) > 1:
-        shared += 1
-    named = []
-    nameless = [one.lesson for one, (names, _) in zip(found, people, strict=True) if one.lesson and not names]
-    for one, (names, number) in zip(found, people, strict=True):
-        student, note = " / ".join(names[shared:] or names), one.note
-        around = "".join(_lesson(one.path.name, lessons)[1])
-        if not names and (nameless.count(one.lesson) > 1 or re.search(r"[^\W\d_]", around)):  # whose it is, none says
-            student = " / ".join([*one.path.parts[:-1], ENDINGS.sub("", one.path.name)])
-            note = note or "the name of the file does not say whose it is"
-        named.append(replace(one, student=plain(student) or place.resolve().name, note=note, number=number))
-    numbers = defaultdict(set)
-    for one in named:
-        numbers[one.student, one.lesson].add(one.number)
-    namesakes = {student for (student, _), several in numbers.items() if len(several - {""}) > 1}
-    return [
-        replace(one, student=f"{one.student} ({one.number})") if one.number and one.student in namesakes else one
-        for one in named
-    ]
-
-
-# ---- what counts
-
-
-def _newest(found: list[HandIn]) -> list[HandIn]:
-    """One for each student and lesson: the newest that is a notebook, with a note that says so."""
-    groups = defaultdict(list)
-    for one in found:
-        if one.lesson:
-            groups[one.student, one.lesson].append(one)
-    kept = []
-    for group in groups.values():
-        group.sort(key=lambda one: (one.notebook is not None, round(one.changed), _copy(one.path), one.path))
-        last = group[-1]
-        if len(group) > 1:
-            others = ", ".join(str(one.path) for one in group[:-1])
-            said = f"of {len(group)} files the newest counts, {last.path}; left out: {others}"
-            last = replace(last, note="; ".join(filter(None, [last.note, said])))
-        kept.append(last)
-    return kept
-
-
-def _copy(path: PurePosixPath) -> int:
-    number = re.search(r"\((\d+)\)$|-(\d)$", ENDINGS.sub("", path.name))
-    return int(number[1] or number[2]) if number else 0
-
-
-def _left_out(found: list[HandIn]) -> list[HandIn]:
-    """A row for everybody of whom nothing is a lesson; beside a lesson, other files need no word."""
-
-    def whose(one: HandIn) -> str:
-        return one.path.parts[0] if len(one.path.parts) > 1 else one.student
-
-    served = {whose(one) for one in found if one.lesson} | {one.student for one in found if one.lesson}
-    others = defaultdict(list)
-    for one in found:
-        if whose(one) not in served:
-            others[whose(one)].append(one)
-    rows = []
-    for group in others.values():
-        files = ", ".join(f"{one.path} ({one.note})" for one in group[:3])
-        more = f" and {len(group) - 3} more" if len(group) > 3 else ""
-        rows.append(HandIn(group[0].student, "", group[0].path, note=f"left out: {files}{more}"))
-    return rows
+def _allowed(name: str) -> str:
+    """Return the name, or "" if it names no student or is no text."""
+    words = set(re.findall(r"[a-z]+", name.casefold()))
+    is_text = not any("\ud800" <= letter <= "\udfff" for letter in name)
+    return name if is_text and not is_placeholder(name) and not words & NO_NAMES else ""
