@@ -17,7 +17,7 @@ NOT_PROSE = r"```.*?```|`[^`]*`|\$\$.*?\$\$|\$[^$]*\$|<code>.*?</code>|<[^>]+>|\
 WORD = r"(?<![\w/.@-])[A-Za-z][a-z]+(?:['’][a-z]+)?(?![\w/]|\.\w)"
 OURS = """
     adas alt audioldm autoencoder bonferroni brien brightspace centre chong colab colour colours dask denoising diff
-    docstrings dtype favourite favours frechet freesound grey griffin inpainting intraclass ipywidgets jupyter
+    docstrings dtype favourite favours frechet freesound grey griffin heun inpainting intraclass ipywidgets jupyter
     jupyterhub jupyterlab kaggle labelled labelling latents librosa liu loopback mels moodle multistep nbgrader
     neighbour neighbouring neighbours normalise normalised normalises numpy recognise recognised slerp synthesise
     synthesised synthesiser synthesises timestep timesteps tokenizer unet utils vae vocoder vocoders
