@@ -39,7 +39,7 @@ ENVIRONMENT = {  # what the stored outputs are made with, and compared under, on
     "AUDIOLDM_PROGRESS": "0",  # bars of trainings say how long it takes: no two runs print the same
 }
 CELL_TIMEOUT = 600  # seconds: far from what a busy machine needs
-LESSON_SECONDS = {"08": 120}  # seconds that a lesson may take; 60 where none are named
+LESSON_SECONDS = {"08": 120, "10": 180}  # seconds that a lesson may take; 60 where none are named
 LESSON_BYTES = 2_000_000
 OURS = ("header", "setup", "navigation")  # tags of the cells that `inject` writes
 FOLDED = {"jupyter": {"source_hidden": True}, "cellView": "form"}  # in JupyterLab, and in Colab
