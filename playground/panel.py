@@ -11,7 +11,7 @@ import ipywidgets as widgets
 
 from utils.checkpoints import CHECKPOINTS
 from utils.prompts import MAX_SEED
-from utils.tokenizer import PROBE
+from utils.checkpoints import PROBE
 
 from .takes import SCHEDULERS, Take
 

@@ -16,7 +16,7 @@ import numpy as np
 from utils import Clip, generate
 from utils.files import shorten, write_whole
 from utils.player import NO_MATHS
-from utils.tokenizer import PROBE
+from utils.checkpoints import PROBE
 
 from .edits import begin_with
 

@@ -16,9 +16,9 @@ import numpy as np
 
 from .checkpoints import CHECKPOINTS, MINI_CLAP, MINIS, REAL_CLAP
 from .clip import Clip
-from .hub import reach
+from .hub import require_reachable
 from .isolation import isolated, one_call_at_a_time
-from .loading import _names, is_mini, quiet
+from .loading import is_mini, quiet
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
@@ -119,8 +119,7 @@ def _as_list(items: Any) -> list:
 
 def _choose_clap(clips: Sequence[Clip]) -> str:
     names = {clip.settings.get("checkpoint") for clip in clips}
-    by_another_name = {name for pipe, name in _names.items() if is_mini(pipe)}
-    return MINI_CLAP if names and names <= MINIS | by_another_name else REAL_CLAP
+    return MINI_CLAP if names and names <= MINIS else REAL_CLAP
 
 
 def _embedded(model: str, item: Clip | str) -> np.ndarray:
@@ -150,7 +149,7 @@ def _load_clap(model: str):
     place = CHECKPOINTS["mini-s"].folder.with_name(model) if model == MINI_CLAP else Path(model).expanduser()
     if not place.is_dir():
         place = model
-        reach(model, "config.json")  # before seconds of imports
+        require_reachable(model, "config.json")  # before seconds of imports
 
     import torch
     from transformers import AutoTokenizer, ClapFeatureExtractor, ClapModel

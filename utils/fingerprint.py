@@ -13,7 +13,7 @@ import joblib
 import torch
 
 from .loading import checkpoint_name
-from .tokenizer import PROBE
+from .checkpoints import PROBE
 
 
 def fingerprint(pipe: diffusers.AudioLDMPipeline) -> str:

@@ -1,36 +1,41 @@
-"""One call that gives the right pipeline: a checkpoint of Table 1, a mini, any AudioLDM on the Hub, or a folder."""
+"""One call that gives the right pipeline: a checkpoint of Table 1, a mini, any AudioLDM on the Hub, or a folder.
+
+Explained in lesson 01 (`notebooks/01_first_sound.ipynb`).
+"""
 
 from __future__ import annotations
 
-import difflib
-import json
 import logging
 import os
 import re
+import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
-from .checkpoints import BY_HUB_ID, CHECKPOINTS, MINI_REGIME, MINIS, REAL_REGIME
-from .device import best_device, best_dtype
-from .hub import LoadingError, cached_folder, check_files, check_kind, download, first_line, look, names_in, release
-from .setup import fetch_part
-from .tokenizer import prove_tokenizer
+import diffusers
+import torch
+import transformers
+from packaging.version import Version
+
+from .checkpoints import BY_HUB_ID, CHECKPOINTS, FETCH, MINI_REGIME, MINIS, PROBE, REAL_REGIME, original_heads
+from .hub import LoadingError, cached_folder, check_kind, download, first_line, lacking, repo_info
+from .vocoder import GriffinLimVocoder  # diffusers finds a mini's vocoder in the module that is loaded here
 
 if TYPE_CHECKING:
-    import torch
     from diffusers import AudioLDMPipeline
 
-ON_GPU, ELSEWHERE = "audioldm-s-full-v2", "mini-s-v2"  # what "auto" stands for
+TESTED_DIFFUSERS = "0.42.1"  # the newest one that the tests have seen: the upper bound in requirements.txt
+ON_GPU, ELSEWHERE = "audioldm-s-full-v2", "mini-s-v2"  # the two values of "auto"
 LOOK_SECONDS = 4  # how long "auto" waits for the Hub to answer
-HARMLESS = {  # logger -> what it says when an AudioLDM is loaded, though nothing is wrong
-    "diffusers.pipelines.pipeline_utils": ("has been deprecated and will not receive", "Expected types for vocoder"),
-    "diffusers.models.modeling_utils": ("Defaulting to unsafe serialization",),  # pickled, but read weights-only
-    "transformers.configuration_utils": ("model of type `hifigan`", "model of type hifigan"),
-}
-_names: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
+LOUD = ("diffusers.pipelines.pipeline_utils", "diffusers.models.modeling_utils", "transformers.configuration_utils")
+HARMLESS = re.compile(  # said when an AudioLDM is loaded, though nothing is wrong; its pickles are read weights-only
+    "has been deprecated and will not receive|Expected types for vocoder|unsafe serialization|model of type .?hifigan"
+)
+_names: WeakKeyDictionary[AudioLDMPipeline, str] = WeakKeyDictionary()
 
 
 def load_pipeline(
@@ -45,15 +50,15 @@ def load_pipeline(
     """Load a checkpoint as diffusers' own, unmodified `AudioLDMPipeline`.
 
     name: "auto", a name in Table 1 ("audioldm-s-full-v2"), a mini ("mini-s-v2"), a Hub id ("cvssp/audioldm"), a folder.
-      "auto" takes what AUDIOLDM_CHECKPOINT names; else, with CUDA and the Hub in reach, audioldm-s-full-v2; else
-      mini-s-v2; and says in one line which, where, in which dtype and why.
+      "auto" takes the checkpoint that AUDIOLDM_CHECKPOINT names; else, with CUDA and the Hub in reach,
+      audioldm-s-full-v2; else mini-s-v2; and says in one line which, where, in which dtype and why.
     device: "cuda", "mps" or "cpu"; by default the best there is.
     dtype: "float32", "float16" or "bfloat16"; by default float16 on CUDA, else float32. On a CPU "bfloat16" is faster
       where the processor has units for it, inexact, and several times slower where it has none, which a line then says.
     offload: keep only the part that is at work on the GPU (slower, a fraction of the memory; nothing to do on a CPU).
     vae_slicing: decode a batch clip by clip (less memory).
     original_attention_heads: give the UNet the heads of the original AudioLDM, 32 or 64 channels each, where the Hub's
-      files ask for 8 heads at every level. What is proven and what is not: lesson 06.
+      files ask for 8 heads at every level. Proofs and open questions: lesson 06.
 
     Raises ValueError for a bad argument, and LoadingError, in one sentence, where the checkpoint cannot be had.
     Explained in lesson 01.
@@ -61,8 +66,7 @@ def load_pipeline(
     device = best_device(device)
     dtype = best_dtype(dtype, device)
     label, folder, why = locate(name, device)
-    check_files(names_in(folder), str(folder))
-    pipe = _load(folder, label, dtype, original_attention_heads)
+    pipe = _read(folder, label, dtype, original_attention_heads)
     _place(pipe, label, device, offload)
     if vae_slicing:
         pipe.vae.enable_slicing()
@@ -72,8 +76,18 @@ def load_pipeline(
     return pipe
 
 
+def pipeline_class() -> type[AudioLDMPipeline]:
+    """Return diffusers' `AudioLDMPipeline`, or raise LoadingError with the version that has it."""
+    try:
+        from diffusers import AudioLDMPipeline
+    except (ImportError, RuntimeError):  # RuntimeError is diffusers' own, where a module of it cannot be imported
+        remedy = f"`pip install diffusers=={TESTED_DIFFUSERS}`, then restart Python"
+        raise LoadingError(f"The diffusers that is installed here has no AudioLDMPipeline: {remedy}.") from None
+    return AudioLDMPipeline
+
+
 def checkpoint_name(pipe: AudioLDMPipeline) -> str:
-    """The name of a pipeline's checkpoint, for labels: "mini-s-v2", "audioldm-s-full", a Hub id or a folder's name.
+    """Return the name of a pipeline's checkpoint, for labels: "mini-s-v2", a Hub id or a folder's name.
 
     Explained in lesson 04.
     """
@@ -84,159 +98,155 @@ def checkpoint_name(pipe: AudioLDMPipeline) -> str:
 
 
 def is_mini(pipe: AudioLDMPipeline) -> bool:
-    """Whether a pipeline is of the mini family, or in its format. Explained in lesson 02."""
-    return checkpoint_name(pipe) in MINIS or type(pipe.vocoder).__name__ == "GriffinLimVocoder"
+    """Tell whether a pipeline is of the mini family, or in its format. Explained in lesson 02."""
+    return checkpoint_name(pipe) in MINIS or isinstance(pipe.vocoder, GriffinLimVocoder)
 
 
 def cpu_threads(pipe: AudioLDMPipeline) -> int | None:
-    """How many threads a clip is made with on a CPU: one for a mini, which gains nothing by a second; None: as set."""
+    """Return the threads that make a clip on a CPU: one for a mini, which gains nothing by a second; None: as set."""
     return 1 if is_mini(pipe) and next(pipe.unet.parameters()).device.type == "cpu" else None
 
 
 def regime(pipe: AudioLDMPipeline) -> dict:
-    """The steps and the length in which a checkpoint is compared fairly: `generate(pipe, prompt, **regime(pipe))`.
+    """Return the steps and the length of a fair comparison: `generate(pipe, prompt, **regime(pipe))`.
 
-    `num_inference_steps` at the knee, `audio_length_in_s` as in its training: 10 and 2.56 s for the minis, 25 and
-    10.24 s for the real checkpoints and whatever else has their format. Explained in lesson 03.
+    `num_inference_steps` at the knee, `audio_length_in_s` as in the training: 10 and 2.56 s for the minis, 25 and
+    10.24 s for the real checkpoints and all others in their format. Explained in lesson 03.
     """
     return dict(MINI_REGIME if is_mini(pipe) else REAL_REGIME)
-
-
-def original_heads(channels: tuple[int, ...]) -> list[int]:
-    """Attention heads per level of the original AudioLDM's UNet with these `block_out_channels`.
-
-    Its heads are 32 channels wide, in the largest (dim 256) 64. Source: the original's configuration files.
-    Raises ValueError for other UNets. Explained in lesson 06.
-    """
-    width = {128: 32, 192: 32, 256: 64}.get(channels[0])
-    if width is None:
-        raise ValueError(
-            "original_attention_heads is for the UNets of the original AudioLDM (dim 128, 192 or 256), "
-            f"and this one has dim {channels[0]}."
-        )
-    return [count // width for count in channels]
 
 
 # ---- which checkpoint, where, in which dtype
 
 
+def locate(name: str | os.PathLike, device: str | None = None) -> tuple[str, Path, str]:
+    """Return label and folder of a checkpoint, downloaded if need be, and why "auto" chose it; see `load_pipeline`."""
+    asked, why = _choose(best_device(device)) if name == "auto" else (os.fspath(name), "")
+    known = CHECKPOINTS.get(asked) or BY_HUB_ID.get(asked)
+    if known and known.hub_id:
+        return known.name, download(pipeline_class(), known.hub_id, known.revision, known.name), why
+    folder = known.folder if known else Path(asked).expanduser()
+    for fetch in FETCH if known and not folder.is_dir() else ():
+        fetch(folder)
+    if folder.is_dir():
+        return known.name if known else folder.resolve().name, folder, why
+    if known:
+        raise LoadingError(f"{asked} is not in {folder.parent}: clone the project, or set AUDIOLDM_MINI_FOLDER.")
+    if re.fullmatch(r"\w[\w.-]*/[\w.-]+", asked):
+        return asked, download(pipeline_class(), asked, None, asked), why
+    raise ValueError(f"There is no checkpoint or folder {asked!r}: the names are {', '.join(CHECKPOINTS)}.")
+
+
 def _choose(device: str) -> tuple[str, str]:
-    """What "auto" stands for, and why."""
-    wish = os.environ.get("AUDIOLDM_CHECKPOINT", "")
-    if wish not in ("", "auto"):
+    """Return the name that "auto" stands for, and why."""
+    if (wish := os.environ.get("AUDIOLDM_CHECKPOINT", "")) not in ("", "auto"):
         return wish, "AUDIOLDM_CHECKPOINT asks for it"
     if not device.startswith("cuda"):
-        return ELSEWHERE, f"device={device!r} is asked for" if best_device(
-            None
-        ) == "cuda" else "there is no CUDA device"
+        return ELSEWHERE, f"{device} is asked for" if best_device(None) == "cuda" else "there is no CUDA device"
     real = CHECKPOINTS[ON_GPU]
     if cached_folder(real.hub_id, real.revision):
         return ON_GPU, "there is CUDA, and the checkpoint is on this machine"
     try:
-        look(real.hub_id, real.revision, LOOK_SECONDS)
-    except Exception:  # whatever it is: without the Hub there is still the mini
+        repo_info(real.hub_id, real.revision, LOOK_SECONDS)
+    except Exception:  # of any kind: without the Hub there is still the mini
         return ELSEWHERE, "there is CUDA, but the Hugging Face Hub cannot be reached"
     return ON_GPU, "there is CUDA, and the Hugging Face Hub answers"
 
 
-def locate(name: str | os.PathLike, device: str | None = None) -> tuple[str, Path, str]:
-    """Label and folder of a checkpoint, downloaded if need be, and why "auto" chose it; see `load_pipeline`."""
-    asked, why = _choose(best_device(device)) if name == "auto" else (os.fspath(name), "")
-    return *_find(asked), why
+def best_device(device: str | None) -> str:
+    """Return the device that is asked for, or the best there is; ValueError where this machine does not have it."""
+    here = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+    here += ["mps", "cpu"] if torch.backends.mps.is_available() else ["cpu"]
+    best = here[0].split(":")[0]
+    if (device := str(device or best)) not in (best, *here):
+        raise ValueError(f"device={device!r} is not there: this machine has {', '.join(here)}.")
+    return device
 
 
-def _find(asked: str) -> tuple[str, Path]:
-    """Label and folder of an explicit name."""
-    checkpoint = CHECKPOINTS.get(asked) or BY_HUB_ID.get(asked)
-    if checkpoint and checkpoint.hub_id:
-        return checkpoint.name, download(checkpoint.hub_id, checkpoint.revision, checkpoint.name)
-    folder = checkpoint.folder if checkpoint else Path(asked).expanduser()
-    if folder.is_dir() or (checkpoint and fetch_part(folder)):
-        return checkpoint.name if checkpoint else folder.resolve().name, folder
-    if checkpoint:
-        raise LoadingError(
-            f"{asked} is not in {folder.parent}: clone the whole project, or let AUDIOLDM_MINI_FOLDER name the folder "
-            "that holds the minis."
-        )
-    if re.fullmatch(r"\w[\w.-]*/[\w.-]+", asked):
-        return asked, download(asked, None, asked)
-    near = difflib.get_close_matches(asked, [*CHECKPOINTS, *BY_HUB_ID], n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"the names are {', '.join(CHECKPOINTS)}."
-    raise ValueError(f"There is no checkpoint or folder {asked!r}: {hint}")
+def best_dtype(dtype: str | torch.dtype | None, device: str) -> torch.dtype:
+    """Return the dtype that is asked for, or the best for a device; ValueError where the device cannot work in it."""
+    on_cuda, cpu = device.startswith("cuda"), Path("/proc/cpuinfo")
+    name = str(dtype or ("float16" if on_cuda else "float32")).removeprefix("torch.")
+    if name not in ("float32", "float16", "bfloat16"):
+        raise ValueError(f"dtype={name!r} is not one of float32, float16, bfloat16.")
+    if name == "float16" and device == "cpu":
+        raise ValueError("dtype='float16' is for GPUs: on a CPU use float32, or bfloat16 (inexact).")
+    if name == "bfloat16" and on_cuda and torch.cuda.get_device_capability(device)[0] < 8:
+        raise ValueError("dtype='bfloat16' needs a GPU of the Ampere generation (2020) or later: here use float16.")
+    if name == "bfloat16" and device == "cpu" and cpu.is_file() and "bf16" not in cpu.read_text(encoding="utf-8"):
+        print("This processor has no units for bfloat16: it will take several times as long as float32.")
+    return getattr(torch, name)
 
 
 # ---- from folder to pipeline
 
 
-def _load(folder: Path, label: str, dtype: torch.dtype, original: bool) -> AudioLDMPipeline:
-    import diffusers
-
-    from . import vocoder  # noqa: F401  (diffusers takes a mini's vocoder only from a module that is already there)
-
-    options: dict[str, Any] = {"dtype" if release(diffusers.__version__) >= (0, 40) else "torch_dtype": dtype}
-    with _reading(folder, label):
-        check_kind(folder / "model_index.json", label)
-        channels = json.loads((folder / "unet" / "config.json").read_text(encoding="utf-8"))["block_out_channels"]
-    heads = {"attention_head_dim": original_heads(channels)} if original else {}
-    with _reading(folder, label), quiet():
-        unet = diffusers.UNet2DConditionModel.from_pretrained
-        parts = {"unet": unet(folder / "unet", **heads, **options)} if heads else {}
-        pipe = diffusers.AudioLDMPipeline.from_pretrained(folder, **parts, **options)
-        prove_tokenizer(pipe, folder / "tokenizer", label)
-    if pipe.unet.dtype != dtype:
-        raise LoadingError(f"{label} was asked for in {dtype} and came in {pipe.unet.dtype}.")
+def _read(folder: Path, label: str, dtype: torch.dtype, original: bool) -> AudioLDMPipeline:
+    """Read a pipeline's files; LoadingError, in one sentence, where they are incomplete or damaged."""
+    if missing := lacking(folder):
+        raise LoadingError(f"{folder} is no complete AudioLDM: it lacks {', '.join(missing)}; copy or load it again.")
+    options = {"dtype" if Version(diffusers.__version__) >= Version("0.40") else "torch_dtype": dtype}
+    with quiet():
+        try:
+            check_kind(folder / "model_index.json", label)
+            pipe = pipeline_class().from_pretrained(folder, **options)
+            _repair_tokenizer(pipe, folder / "tokenizer", label)
+        except LoadingError:
+            raise
+        except Exception as error:
+            raise LoadingError(f"{label} cannot be read from {folder}: {first_line(error)}.") from None
+        if original:
+            options["attention_head_dim"] = original_heads(pipe.unet.config.block_out_channels)
+            pipe.register_modules(unet=type(pipe.unet).from_pretrained(folder / "unet", **options))
     return pipe
 
 
-@contextmanager
-def _reading(folder: Path, label: str) -> Iterator[None]:
-    """Whatever goes wrong here, the files are at fault."""
-    try:
-        yield
-    except LoadingError:
-        raise
-    except Exception as error:
-        raise LoadingError(f"{label} cannot be read from {folder}: {first_line(error)}") from None
-
-
 def _place(pipe: AudioLDMPipeline, label: str, device: str, offload: bool) -> None:
-    import torch
-
+    """Move a pipeline to its device; LoadingError where it does not fit."""
     if device == "cpu" and pipe.unet.dtype == torch.bfloat16:
         for part in (pipe.unet, pipe.vae):
             part.to(memory_format=torch.channels_last)  # the layout in which such convolutions are fastest
     try:
-        if offload and device != "cpu":
-            pipe.enable_model_cpu_offload(device=device)
-        else:
-            pipe.to(device)
+        pipe.enable_model_cpu_offload(device=device) if offload and device != "cpu" else pipe.to(device)
     except torch.cuda.OutOfMemoryError:
         pipe.to("cpu")
         torch.cuda.empty_cache()
-        raise LoadingError(
-            f"{label} does not fit into the memory of {device}: pass offload=True, take a smaller checkpoint, "
-            "or end what else uses the GPU."
-        ) from None
+        remedy = "pass offload=True, take a smaller checkpoint, or end what else uses the GPU"
+        raise LoadingError(f"{label} does not fit into the memory of {device}: {remedy}.") from None
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Without the loading bars and the known harmless messages; everything else is let through."""
-    from diffusers.utils import logging as diffusers_logging
-    from transformers.utils import logging as transformers_logging
-
-    def is_news(record: logging.LogRecord) -> bool:
-        return not any(text in record.getMessage() for text in HARMLESS[record.name])
-
-    bars = [library for library in (diffusers_logging, transformers_logging) if library.is_progress_bar_enabled()]
-    for library in bars:
-        library.disable_progress_bar()
-    for name in HARMLESS:
-        logging.getLogger(name).addFilter(is_news)
-    try:
+    """Silence the loading bars and the known harmless messages; let everything else through."""
+    with ExitStack() as undo:
+        for library in (diffusers.utils.logging, transformers.utils.logging):
+            if library.is_progress_bar_enabled():
+                library.disable_progress_bar()
+                undo.callback(library.enable_progress_bar)
+        for logger in map(logging.getLogger, LOUD):
+            logger.addFilter(_is_news)
+            undo.callback(logger.removeFilter, _is_news)
         yield
-    finally:
-        for name in HARMLESS:
-            logging.getLogger(name).removeFilter(is_news)
-        for library in bars:
-            library.enable_progress_bar()
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    return not HARMLESS.search(record.getMessage())
+
+
+def _repair_tokenizer(pipe: AudioLDMPipeline, folder: Path, label: str) -> None:
+    """Split a known prompt with the pipeline's tokenizer and with one built from its merges; keep that if they differ.
+
+    transformers 5.0 to 5.16 load a RobertaTokenizerFast whose tokenizer.json does not name its model without its
+    merges, and every prompt falls into letters.
+    """
+    if not (folder / "merges.txt").is_file():  # as transformers 5 saves it, with the name that the others miss
+        return
+    with TemporaryDirectory() as copy:
+        for name in ("vocab.json", "merges.txt", "tokenizer_config.json"):
+            shutil.copy(folder / name, copy)
+        right = transformers.RobertaTokenizer.from_pretrained(copy)
+    found, expected = pipe.tokenizer(PROBE).input_ids, right(PROBE).input_ids
+    if found != expected:
+        pipe.register_modules(tokenizer=right)
+        counts = f"a test prompt falls into {len(found)} tokens instead of {len(expected)}"
+        print(f"{label}: transformers {transformers.__version__} misreads its tokenizer ({counts}); repaired.")
