@@ -178,13 +178,10 @@ def picture(pipe, path: Path, num_inference_steps: int = 25) -> None:
 
 def load(folder: Path):
     """The checkpoint as diffusers loads it, quiet."""
-    from diffusers import AudioLDMPipeline
-
-    import utils.vocoder  # noqa: F401  (named in model_index.json)
-    from utils.loading import quiet
+    from utils.loading import pipeline_class, quiet
 
     with quiet():
-        pipe = AudioLDMPipeline.from_pretrained(folder)
+        pipe = pipeline_class().from_pretrained(folder)
     pipe.set_progress_bar_config(disable=True)
     return pipe
 

@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 import torch
-from diffusers import AudioLDMPipeline, AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from transformers import ClapAudioConfig, ClapConfig, ClapModel, ClapTextConfig, ClapTextModelWithProjection
 
 from utils.features import N_MELS
@@ -174,7 +174,7 @@ def save_checkpoint(folder: Path, *, tokenizer_files: Path, text_encoder, vae, u
             part = copy.deepcopy(part).half()
         part.save_pretrained(unfinished / name)
     shutil.copytree(tokenizer_files, unfinished / "tokenizer")
-    index = {"_class_name": AudioLDMPipeline.__name__, "_diffusers_version": "0.42.1"}
+    index = {"_class_name": "AudioLDMPipeline", "_diffusers_version": "0.42.1"}
     for name, part in parts.items():
         library = "utils.vocoder" if name == "vocoder" else type(part).__module__.split(".")[0]
         index[name] = [library, type(part).__name__]

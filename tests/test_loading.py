@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import logging
 import os
@@ -15,18 +16,18 @@ import diffusers
 import numpy as np
 import pytest
 import torch
-import transformers
+from packaging.requirements import Requirement
 from safetensors.torch import load_file
 
-from tests.hub import Client, Hub, change_json, make_repository
-from utils import generate, loading
+from tests.checkpoints import IN_2023, change_json, copy_of, make_repository
+from tests.hub import ROOT, Client, Hub
+from utils import clap_similarity, generate, is_mini, loading
 from utils.checkpoints import BY_HUB_ID, CHECKPOINTS
-from utils.hub import MODELS, release
+from utils.hub import MODELS
 from utils.loading import LoadingError, checkpoint_name, load_pipeline
 
-FAULTY = (5, 0) <= release(transformers.__version__) < (5, 17)  # see test_tokenizer_fault
-IN_2023 = {"cvssp/audioldm", "cvssp/audioldm-l-full"}  # which are on the Hub in the format of 2023 only
 ON_CPU = pytest.mark.skipif(torch.cuda.is_available() or torch.backends.mps.is_available(), reason="there is a GPU")
+ONE_STEP = {"num_inference_steps": 1, "audio_length_in_s": 0.64}
 
 
 @pytest.fixture(scope="module")
@@ -59,46 +60,35 @@ def client(hub, tmp_path_factory):
 
 @pytest.fixture
 def copy(repository, tmp_path) -> Path:
-    """A copy that a test may damage."""
-    return Path(shutil.copytree(repository, tmp_path / "copy"))
+    return copy_of(repository, tmp_path / "copy")
 
 
 # ---- through the Hub
 
 
-@pytest.mark.parametrize("name", [checkpoint.name for checkpoint in BY_HUB_ID.values()])
-def test_weights_come_bit_equal_through_the_hub(name, hub, client, repository, tmp_path):
+@pytest.mark.parametrize("name", [*(checkpoint.name for checkpoint in BY_HUB_ID.values()), "someone/own"])
+def test_weights_come_bit_equal_through_the_hub_and_then_without_it(name, hub, client, repository, tmp_path):
+    hub.requests.clear()
     dump = f"""
 import torch
 pipe = load_pipeline({name!r}, device="cpu")
 for part in ("text_encoder", "unet", "vae", "vocoder"):
     torch.save(getattr(pipe, part).state_dict(), f"{tmp_path}/{{part}}.pt")
-result = [checkpoint_name(pipe), str(pipe.unet.dtype), pipe.tokenizer("a dog").input_ids]
+result = [checkpoint_name(pipe), str(pipe.unet.dtype), len(pipe.tokenizer("a dog").input_ids)]
 """
     answer = client.run(dump)
-    assert not answer["error"]
-    assert answer["result"][:2] == [name, "torch.float32"]
-    assert answer["out"].startswith(
-        f"{name}: downloading 10 MB from the Hugging Face Hub (licence: CC BY-NC-SA 4.0, not "
-    )
+    assert (answer["error"], answer["result"]) == ("", [name, "torch.float32", 4])
+    licence = CHECKPOINTS[name].licence if name in CHECKPOINTS else "licence"
+    assert "downloading" in answer["out"] and licence in answer["out"]
+    assert len(hub.downloaded()) == 4
     for file in sorted(repository.glob("*/*.safetensors")):
         promised, loaded = load_file(file), torch.load(tmp_path / f"{file.parent.name}.pt")
-        assert set(promised) <= set(loaded)
+        assert set(promised) <= set(loaded) and len(promised) > 5
         assert all(torch.equal(promised[key], loaded[key]) for key in promised), file
-        assert len(promised) > 10
-
-
-def test_a_second_load_needs_no_hub_and_generation_works(hub, client):
-    client.run("load_pipeline('audioldm-s-full-v2', device='cpu')")
     hub.requests.clear()
-    code = (
-        "pipe = load_pipeline('cvssp/audioldm-s-full-v2', device='cpu')\npipe.set_progress_bar_config(disable=True)\n"
-    )
+    code = f"pipe = load_pipeline({name!r}, device='cpu')\npipe.set_progress_bar_config(disable=True)\n"
     answer = client.run(code + "result = pipe('a dog', num_inference_steps=1, audio_length_in_s=0.64).audios.shape")
-    assert (answer["error"], answer["result"]) == ("", [1, 10240])
-    assert hub.requests == []
-    if not FAULTY:
-        assert answer["out"] == ""  # no word of deprecation, types, model_type or pickles; and nothing new to say
+    assert (answer["error"], answer["result"], hub.requests) == ("", [1, 10240], [])
 
 
 def test_only_what_loading_needs_is_downloaded(hub, client, repository):
@@ -113,19 +103,10 @@ def test_only_what_loading_needs_is_downloaded(hub, client, repository):
         for file in extra:
             file.unlink()
     assert not answer["error"]
-    assert len(hub.downloaded()) == 4
-    assert all(
-        name.endswith(("/model.safetensors", "/diffusion_pytorch_model.safetensors")) for name in hub.downloaded()
-    )
-    assert all(
-        "/revision/" + CHECKPOINTS["audioldm-s-full-v2"].revision in r for r in hub.requests if "/revision/" in r
-    )
-
-
-def test_a_repository_that_is_not_in_the_table(hub, client):
-    answer = client.run("result = checkpoint_name(load_pipeline('someone/own', device='cpu'))")
-    assert (answer["error"], answer["result"]) == ("", "someone/own")
-    assert "(licence: see its page)" in answer["out"]
+    weights = ("/model.safetensors", "/diffusion_pytorch_model.safetensors")
+    assert len(hub.downloaded()) == 4 and all(name.endswith(weights) for name in hub.downloaded())
+    pinned = CHECKPOINTS["audioldm-s-full-v2"].revision
+    assert all(pinned in request for request in hub.requests if "/resolve/" in request)
 
 
 # ---- what "auto" takes
@@ -142,43 +123,43 @@ def test_auto_without_a_gpu_is_the_mini(random_checkpoint, monkeypatch, capsys):
 def test_auto_obeys_the_environment(random_checkpoint, monkeypatch, capsys):
     monkeypatch.setenv("AUDIOLDM_CHECKPOINT", str(random_checkpoint))
     assert checkpoint_name(load_pipeline("auto", device="cpu")) == "mini-s-v2"
-    assert capsys.readouterr().out == "mini-s-v2 on cpu in float32 (auto: AUDIOLDM_CHECKPOINT asks for it).\n"
+    assert "AUDIOLDM_CHECKPOINT" in capsys.readouterr().out
     load_pipeline(random_checkpoint, device="cpu")
     assert capsys.readouterr().out == ""  # an explicit name is taken as it is, and quietly
 
 
-def test_auto_with_a_gpu_takes_the_real_checkpoint_if_the_hub_answers(hub, client):
+def test_auto_with_a_gpu_takes_the_real_checkpoint_if_it_can_be_had_and_never_hangs(hub, client):
+    real, code = "audioldm-s-full-v2", "result = loading._choose('cuda')"
     client.forget()
-    answer = client.run("result = loading._choose('cuda')")
-    assert answer["result"] == ["audioldm-s-full-v2", "there is CUDA, and the Hugging Face Hub answers"]
-    client.run("load_pipeline('audioldm-s-full-v2', device='cpu')")
+    assert client.run(code)["result"][0] == real
     hub.fault = "503"
-    answer = client.run("result = loading._choose('cuda')")
+    assert client.run(code)["result"][0] == "mini-s-v2"
     hub.fault = ""
-    assert answer["result"] == ["audioldm-s-full-v2", "there is CUDA, and the checkpoint is on this machine"]
+    client.run(f"load_pipeline({real!r}, device='cpu')")
+    hub.fault = "503"
+    assert client.run(code)["result"][0] == real  # it is on this machine
+    hub.fault = ""
 
 
-@pytest.mark.parametrize("fault", ["503", "silent", "dead name server"])
-def test_auto_never_hangs(fault, hub, client):
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", ["silent", "dead name server"])
+def test_auto_never_waits_for_a_hub_that_does_not_answer(fault, hub, client):
     client.forget()
     code = "result = loading._choose('cuda')"
     if fault == "dead name server":  # getaddrinfo obeys no timeout: here it sleeps, as it does behind a dead resolver
-        patch = "import socket, time\nreal, socket.getaddrinfo = socket.getaddrinfo, lambda *a, **k: time.sleep(30)\n"
-        code = patch + _fresh_session() + code + "\nsocket.getaddrinfo = real"
+        code = (
+            "import socket, time, huggingface_hub.utils as u\n"
+            "real, socket.getaddrinfo = socket.getaddrinfo, lambda *a, **k: time.sleep(30)\n"
+            "getattr(u, 'close_session', getattr(u, 'reset_sessions', lambda: None))()\n"
+            f"{code}\nsocket.getaddrinfo = real"
+        )
     else:
         hub.fault = fault
     start = time.monotonic()
     answer = client.run(code)
     hub.fault = ""
-    assert answer["result"] == ["mini-s-v2", "there is CUDA, but the Hugging Face Hub cannot be reached"]
+    assert answer["result"][0] == "mini-s-v2"
     assert time.monotonic() - start < 25  # the resolver sleeps 30
-
-
-def _fresh_session() -> str:
-    """Code that makes huggingface_hub open a new connection, in any of its versions."""
-    return (
-        "import huggingface_hub.utils as u\ngetattr(u, 'close_session', getattr(u, 'reset_sessions', lambda: None))()\n"
-    )
 
 
 # ---- where and in which dtype
@@ -189,20 +170,18 @@ def test_every_part_has_the_dtype_that_was_asked_for(dtype, repository):
     pipe = load_pipeline(repository, device="cpu", dtype=dtype)
     asked = getattr(torch, str(dtype).removeprefix("torch."))
     assert {getattr(pipe, part).dtype for part in MODELS} == {asked}
-    layouts = {
-        part.conv_in.weight.is_contiguous(memory_format=torch.channels_last) for part in (pipe.unet, pipe.vae.decoder)
-    }
-    assert layouts == {asked == torch.bfloat16}
+    weight = pipe.unet.conv_in.weight
+    assert weight.is_contiguous(memory_format=torch.channels_last) == (asked == torch.bfloat16)
 
 
 @pytest.mark.parametrize(
     ("options", "words"),
     [
         ({"dtype": "float16"}, "float16.*CPU.*float32"),
-        ({"dtype": "float64"}, "float64.*not one of float32, float16, bfloat16"),
-        ({"device": "tpu"}, "tpu.*is not there.*cpu"),
-        ({"device": "cuda:99"}, "cuda:99.*is not there.*cpu"),
-        ({"original_attention_heads": True}, "dim 128, 192 or 256.*dim 16"),
+        ({"dtype": "float64"}, "float64"),
+        ({"device": "tpu"}, "tpu.*cpu"),
+        ({"device": "cuda:99"}, "cuda:99.*cpu"),
+        ({"original_attention_heads": True}, "dim 128, 192 or 256.*dim 8"),
     ],
 )
 def test_bad_options_are_refused_in_one_sentence(options, words, repository):
@@ -216,30 +195,26 @@ def test_memory_options(repository):
     assert pipe.vae.use_slicing and pipe.device.type == "cpu"
     plain = load_pipeline(repository, device="cpu")
     assert not plain.vae.use_slicing
-    one, other = (generate(p, ["rain"] * 2, num_inference_steps=1, audio_length_in_s=0.64) for p in (plain, pipe))
+    one, other = (generate(p, ["rain"] * 2, **ONE_STEP) for p in (plain, pipe))
     assert np.allclose(one[1].waveform, other[1].waveform, atol=1e-5)
 
 
 def test_generation_goes_through_the_hooks_of_offload(repository):
     """Without a GPU they move nothing, but they are called as on one, and clips and encodings are the same."""
-    settings = {"num_inference_steps": 2, "audio_length_in_s": 0.64}
-    plain = generate(load_pipeline(repository, device="cpu"), "rain", **settings)
+    plain = generate(load_pipeline(repository, device="cpu"), "rain", **ONE_STEP)
     pipe = load_pipeline(repository, device="cpu")
     pipe.enable_model_cpu_offload(device="cpu")
     assert pipe.unet._hf_hook and pipe._all_hooks
     for _ in range(2):  # afterwards the hooks are as before
-        assert np.array_equal(generate(pipe, "rain", **settings).waveform, plain.waveform)
+        assert np.array_equal(generate(pipe, "rain", **ONE_STEP).waveform, plain.waveform)
 
 
 def test_a_prompt_over_512_tokens_says_what_is_cut(repository):
     """512 is the limit of the real text encoder; these files have the Hub's format."""
     pipe = load_pipeline(repository, device="cpu")
-    prompt = "techno music and " * 200 + "a siren"
-    with pytest.warns(UserWarning, match=r"has \d+ tokens, the text encoder takes 512: it does not see '") as caught:
-        generate(pipe, prompt, num_inference_steps=1, audio_length_in_s=0.64)
+    with pytest.warns(UserWarning, match="512") as caught:
+        generate(pipe, "techno music and " * 200 + "a siren", **ONE_STEP)
     assert len(caught) == 1
-    with pytest.raises(ValueError, match=r"audio_length_in_s must be from 0.04 to 60 s, not 0.03 s"):
-        generate(pipe, "rain", audio_length_in_s=0.03)
 
 
 @pytest.mark.gpu
@@ -250,24 +225,17 @@ def test_on_cuda(repository):
     pipe = load_pipeline(repository, offload=True)
     assert pipe.unet.device.type == "cpu"
     assert pipe("a dog", num_inference_steps=1, audio_length_in_s=0.64).audios.shape == (1, 10240)
-
-
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
-def test_a_full_gpu_is_named_and_freed(repository):
     torch.cuda.set_per_process_memory_fraction(1e-5)
     try:
-        with pytest.raises(LoadingError, match="small does not fit into the memory of cuda: pass offload=True"):
+        with pytest.raises(LoadingError, match="offload=True"):
             load_pipeline(repository)
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
-    assert load_pipeline(repository).device.type == "cuda"
 
 
 def test_a_model_that_does_not_fit_into_the_gpu_says_what_to_do(repository, monkeypatch):
-    from diffusers import AudioLDMPipeline
-
-    move = AudioLDMPipeline.to
+    audioldm = loading.pipeline_class()
+    move = audioldm.to
 
     def full(self, device):
         if device == "cpu":
@@ -275,38 +243,24 @@ def test_a_model_that_does_not_fit_into_the_gpu_says_what_to_do(repository, monk
         raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
 
     monkeypatch.setattr(loading, "best_device", lambda device: "cuda")
-    monkeypatch.setattr(AudioLDMPipeline, "to", full)
-    with pytest.raises(LoadingError, match="small does not fit into the memory of cuda: pass offload=True") as caught:
+    monkeypatch.setattr(audioldm, "to", full)
+    with pytest.raises(LoadingError, match="memory of cuda: pass offload=True"):
         load_pipeline(repository, dtype="float32")
-    assert isinstance(caught.value.__context__, torch.cuda.OutOfMemoryError)
 
 
 # ---- names
 
 
-@pytest.mark.parametrize(
-    ("name", "near"),
-    [
-        ("audioldm-s-full-v3", "audioldm-s-full-v2"),
-        ("mini-xl", "mini-l"),
-        ("audioldm", "cvssp/audioldm"),
-        ("AudioLDM-M-Full", "audioldm-m-full"),
-    ],
-)
-def test_unknown_names_get_the_nearest_ones(name, near):
-    with pytest.raises(ValueError, match="did you mean") as caught:
+@pytest.mark.parametrize("name", ["audioldm-s-full-v3", "mini-xl", "AudioLDM-M-Full", "./nowhere"])
+def test_unknown_names_get_the_list(name):
+    with pytest.raises(ValueError, match="audioldm-s-full, .*mini-l") as caught:
         load_pipeline(name, device="cpu")
-    assert near in str(caught.value) and repr(name) in str(caught.value)
-
-
-def test_a_name_that_is_near_to_none_gets_them_all():
-    with pytest.raises(ValueError, match="'qqq': the names are audioldm-s-full, .*mini-l"):
-        load_pipeline("qqq", device="cpu")
+    assert repr(name) in str(caught.value)
 
 
 def test_a_mini_that_is_not_there_says_where_it_should_be(tmp_path, monkeypatch):
     monkeypatch.setenv("AUDIOLDM_MINI_FOLDER", str(tmp_path))
-    with pytest.raises(LoadingError, match=f"mini-l is not in {tmp_path}: clone the whole project"):
+    with pytest.raises(LoadingError, match=f"mini-l is not in {tmp_path}"):
         load_pipeline("mini-l", device="cpu")
 
 
@@ -318,6 +272,17 @@ def test_names_for_labels(random_checkpoint, repository):
     assert checkpoint_name(plain) == "audioldm-s-full"
 
 
+def test_a_mini_by_another_name_is_judged_as_one(random_checkpoint, tmp_path):
+    """Its clips know their checkpoint by name only, and outlive the pipeline."""
+    folder = copy_of(random_checkpoint, tmp_path / "my-laser")
+    for pipe in (load_pipeline(folder, device="cpu"), diffusers.AudioLDMPipeline.from_pretrained(folder)):
+        assert is_mini(pipe) and checkpoint_name(pipe) == "my-laser"
+        clip = generate(pipe, "a dog", **ONE_STEP)
+        del pipe
+        assert np.isclose(clap_similarity([clip], "a dog"), clap_similarity([clip], "a dog", "mini-clap")).all()
+    assert "audioldm-s-full-v2" not in loading.MINIS
+
+
 def test_the_table_is_the_model_cards():
     real = [c for c in CHECKPOINTS.values() if not c.is_mini]
     assert [c.parameters for c in real] == [421, 421, 652, 975]
@@ -325,17 +290,13 @@ def test_the_table_is_the_model_cards():
     assert [c.clap_audio_dim for c in real] == [768, 768, 1024, 768]
     assert [c.audio_conditioning for c in real] == [False, False, True, False]
     assert [c.unet_dim * 8 for c in CHECKPOINTS.values() if c.is_mini] == [128, 128, 192, 256]
-    assert len(BY_HUB_ID) == 4
 
 
 @pytest.mark.parametrize("name", [c.name for c in CHECKPOINTS.values() if c.is_mini])
-def test_the_minis_that_are_there_load_and_have_their_size(name):
-    checkpoint = CHECKPOINTS[name]
-    if not checkpoint.folder.is_dir():
-        pytest.skip(f"{name} is not in {checkpoint.folder.parent.name}")
+def test_the_minis_load_and_have_their_size(name):
     pipe = load_pipeline(name, device="cpu")
     parameters = sum(p.numel() for part in MODELS for p in getattr(pipe, part).parameters())
-    assert parameters / 1e6 == pytest.approx(checkpoint.parameters, rel=0.02)
+    assert parameters / 1e6 == pytest.approx(CHECKPOINTS[name].parameters, rel=0.02)
 
 
 # ---- damaged folders
@@ -368,20 +329,12 @@ def test_a_damaged_folder_is_named_in_one_sentence(name, content, words, copy):
 
 def test_another_kind_of_pipeline_is_refused(copy):
     change_json(copy / "model_index.json", _class_name="MusicLDMPipeline")
-    with pytest.raises(LoadingError, match="copy is not an AudioLDM: its model_index.json asks for MusicLDMPipeline"):
+    with pytest.raises(LoadingError, match="MusicLDMPipeline"):
         load_pipeline(copy, device="cpu")
 
 
-def test_pickled_weights_need_a_torch_that_reads_them_safely(repository, repository_of_2023, monkeypatch):
-    load_pipeline(repository_of_2023, device="cpu")
-    monkeypatch.setattr(torch, "__version__", "2.5.1+cu121")
-    with pytest.raises(LoadingError, match="torch 2.6 or later.*2.5.1.*update torch, or take audioldm-s-full-v2"):
-        load_pipeline(repository_of_2023, device="cpu")
-    load_pipeline(repository, device="cpu")
-
-
 def test_a_pickle_that_would_run_code_does_not(repository_of_2023, tmp_path):
-    folder = Path(shutil.copytree(repository_of_2023, tmp_path / "evil"))
+    folder = copy_of(repository_of_2023, tmp_path / "evil")
 
     class Evil:
         def __reduce__(self):
@@ -393,6 +346,71 @@ def test_a_pickle_that_would_run_code_does_not(repository_of_2023, tmp_path):
     assert not (tmp_path / "hacked").exists()
 
 
+# ---- the day when diffusers drops the class
+
+
+HIDE = """
+import diffusers, sys
+sys.path.insert(0, {root!r})
+diffusers._class_to_module = {{k: v for k, v in diffusers._class_to_module.items() if k != "AudioLDMPipeline"}}
+diffusers.__dict__.pop("AudioLDMPipeline", None)
+for module in [name for name in sys.modules if name.endswith("pipeline_audioldm")]:
+    del sys.modules[module]
+try:
+    from diffusers import AudioLDMPipeline
+    sys.exit("it is not hidden")
+except ImportError:
+    pass
+"""
+ENTRIES = {
+    "load_pipeline": "from utils import load_pipeline\nload_pipeline('mini-s-v2')",
+    "a real name": "from utils import load_pipeline\nload_pipeline('audioldm-s-full-v2', device='cpu')",
+    "sweep": "from utils import sweep\nsweep('mini-s-v2', ['rain'], folder={folder!r})",
+    "studio": "from playground import Studio\nStudio('mini-s-v2')",
+    "demo": "from tools import lessons\nlessons.demo()",
+    "evaluation": "from pathlib import Path\nfrom mini.evaluate import load\nload(Path('mini/checkpoints/mini-s-v2'))",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("entry", ENTRIES)
+def test_without_the_class_every_entry_point_names_the_version_to_install(entry, tmp_path):
+    code = HIDE.format(root=str(ROOT)) + ENTRIES[entry].format(folder=str(tmp_path / "sweep"))
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, env=environment)
+    last = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1]
+    assert done.returncode != 0 and f"pip install diffusers=={loading.TESTED_DIFFUSERS}" in last, done.stderr[-2000:]
+
+
+def test_without_the_class_load_pipeline_names_the_version_to_install():
+    code = HIDE.format(root=str(ROOT)) + ENTRIES["load_pipeline"]
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("utils.hub.LoadingError: ") and loading.TESTED_DIFFUSERS in last
+
+
+def test_the_version_is_the_upper_bound_of_the_requirements_and_was_tested():
+    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    (bound,) = [Requirement(line) for line in lines if line.startswith("diffusers")]
+    assert f"<={loading.TESTED_DIFFUSERS}" in map(str, bound.specifier)
+    tested = (ROOT / "constraints" / "current.txt").read_text(encoding="utf-8").splitlines()
+    assert f"diffusers=={loading.TESTED_DIFFUSERS}" in tested
+
+
+def test_one_file_imports_the_class():
+    found = set()
+    for folder in ("utils", "playground", "mini", "tools", "site"):
+        for path in (ROOT / folder).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                from_diffusers = isinstance(node, ast.ImportFrom) and (node.module or "").startswith("diffusers")
+                names = {alias.name for alias in node.names} if from_diffusers else set()
+                if "AudioLDMPipeline" in names or (
+                    isinstance(node, ast.Attribute) and ast.unparse(node) == "diffusers.AudioLDMPipeline"
+                ):
+                    found.add(path.relative_to(ROOT).as_posix())
+    assert found == {"utils/loading.py"}
+
+
 # ---- what is said and what is not
 
 
@@ -402,14 +420,10 @@ def test_harmless_messages_are_silenced_and_others_let_through(repository):
     heard: list[str] = []
     listener = logging.Handler()
     listener.emit = lambda record: heard.append(record.getMessage())
-    loggers = [logging.getLogger(name) for name in loading.HARMLESS]
+    loggers = [logging.getLogger(name) for name in loading.LOUD]
     filters = [list(logger.filters) for logger in loggers]
     for logger in loggers:
         logger.addHandler(listener)
-    diffusers.AudioLDMPipeline.from_pretrained(repository)
-    if release(diffusers.__version__) > (0, 33):  # before, it was not deprecated
-        assert any("has been deprecated" in line for line in heard)  # it is there to be silenced
-    heard.clear()
     with loading.quiet():
         loggers[0].warning("something new")
         loggers[0].warning("The AudioLDMPipeline has been deprecated and will not receive bug fixes")
@@ -436,18 +450,9 @@ def test_a_notebook_shows_the_sentence_alone(tmp_path, monkeypatch, capsys):
 def test_a_script_shows_no_library_either(copy):
     (copy / "unet" / "config.json").write_text("{")
     code = f"from utils import load_pipeline; load_pipeline({str(copy)!r}, device='cpu')"
-    root = Path(loading.__file__).parent.parent
-    shown = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True).stderr
+    shown = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True).stderr
     assert shown.strip().splitlines()[-1].startswith("utils.hub.LoadingError: copy cannot be read from")
     assert "site-packages" not in shown and "JSONDecodeError" not in shown
-
-
-def test_importing_the_module_costs_nothing():
-    heavy = "{'torch', 'diffusers', 'transformers', 'huggingface_hub', 'numpy'}"
-    code = f"import sys, utils.loading; print(sorted({heavy} & set(sys.modules)))"
-    root = Path(loading.__file__).parent.parent
-    found = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
-    assert found.stdout == "[]\n"
 
 
 # ---- the real size
@@ -455,7 +460,11 @@ def test_importing_the_module_costs_nothing():
 
 @pytest.mark.slow
 def test_the_real_size_loads_and_generates(tmp_path):
-    """421M random weights in the shape of audioldm-s-full-v2: written (1.7 GB), loaded, one step, on this machine."""
+    """421M random weights in the shape of audioldm-s-full-v2: written, loaded, one step, on this machine."""
+    import resource
+
+    if shutil.disk_usage(tmp_path).free < 4e9:
+        pytest.skip("needs 4 GB of disk")
     folder = make_repository(tmp_path / "audioldm-s-full-v2", real_size=True)
     start = time.perf_counter()
     pipe = load_pipeline(folder, device="cpu")
@@ -468,11 +477,5 @@ def test_the_real_size_loads_and_generates(tmp_path):
     audio = pipe("a dog barking", num_inference_steps=1, audio_length_in_s=5.12).audios
     done = time.perf_counter()
     assert audio.shape == (1, 81920) and abs(audio).max() <= 1
-    peak = _peak_gigabytes()
+    peak = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, 1)
     print(json.dumps({"load s": round(loaded - start, 1), "generate s": round(done - loaded, 1), "peak GB": peak}))
-
-
-def _peak_gigabytes() -> float:
-    import resource
-
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, 1)

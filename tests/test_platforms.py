@@ -1,4 +1,4 @@
-"""Where the project cannot work it says so, a clone is the same bytes on every system, and CI runs `make test`."""
+"""A clone is the same bytes on every system, and continuous integration runs `make test`."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ if not project:
     for command in (clone, ["-C", part, "sparse-checkout", "set", *PARTS.split()]):
         done = subprocess.run(["git", *command], capture_output=True, text=True)
         if done.returncode:
-            raise RuntimeError(f"The project could not be fetched from {address}: {done.stderr.strip()[-300:]}")
+            raise RuntimeError(f"The project could not be fetched from {address}: {done.stderr.partition(chr(10))[0]}")
     project = part.rename("audioldm-notebooks").resolve()
 if "utils" in sys.modules and not str(sys.modules["utils"].__file__).startswith(str(project / "utils")):
     raise RuntimeError("Another module named `utils` is loaded already: restart the kernel and run this cell first.")

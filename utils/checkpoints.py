@@ -82,5 +82,5 @@ _MINI = (
 )
 CHECKPOINTS: dict[str, Checkpoint] = {row[0]: Checkpoint(*row, licence=REAL_LICENCE) for row in _REAL}
 CHECKPOINTS |= {row[0]: Checkpoint(*row) for row in _MINI}
-MINIS = frozenset(name for name, row in CHECKPOINTS.items() if row.is_mini)
+MINIS = {name for name, row in CHECKPOINTS.items() if row.is_mini}  # `is_mini` adds folders in their format
 BY_HUB_ID: dict[str, Checkpoint] = {row.hub_id: row for row in CHECKPOINTS.values() if row.hub_id}

@@ -12,8 +12,8 @@ import diffusers
 import joblib
 import torch
 
-from .loading import checkpoint_name
 from .checkpoints import PROBE
+from .loading import checkpoint_name
 
 
 def fingerprint(pipe: diffusers.AudioLDMPipeline) -> str:

@@ -24,8 +24,9 @@ REASONS = {  # names of classes and error numbers in the chain of errors -> the 
     "RevisionNotFoundError": "{id} no longer has the files that this project pins: update the project.",
     "RepositoryNotFoundError": "The Hub does not give out {id}: check the name, or log in with `hf auth login`.",
     "OfflineModeIsEnabled": f"{{id}} is not on this machine, and HF_HUB_OFFLINE is set: unset it, {INSTEAD}",
-    "ConnectError ProxyError NewConnectionError JSONDecodeError": f"The Hub cannot be reached from here, {INSTEAD}",
-    "": f"{{id}} could not be downloaded ({{error}}): try again, the files that have arrived are kept, {INSTEAD}",
+    "ConnectError ProxyError NewConnectionError": f"The Hub cannot be reached: check the network, {INSTEAD}",
+    "JSONDecodeError": f"Another server answers in place of the Hub: log in to this network, {INSTEAD}",
+    "": f"{{id}} did not come ({{error}}): try again, log in with `hf auth login`, {INSTEAD}",
 }
 
 
@@ -109,4 +110,4 @@ def explained(hub_id: str) -> Iterator[None]:
 
 def first_line(error: BaseException) -> str:
     """Return the first line of an error's message, or the name of its class."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+    return (str(error).strip() or type(error).__name__).splitlines()[0].split(" for url")[0].rstrip(".")

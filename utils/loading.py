@@ -33,7 +33,8 @@ ON_GPU, ELSEWHERE = "audioldm-s-full-v2", "mini-s-v2"  # the two values of "auto
 LOOK_SECONDS = 4  # how long "auto" waits for the Hub to answer
 LOUD = ("diffusers.pipelines.pipeline_utils", "diffusers.models.modeling_utils", "transformers.configuration_utils")
 HARMLESS = re.compile(  # said when an AudioLDM is loaded, though nothing is wrong; its pickles are read weights-only
-    "has been deprecated and will not receive|Expected types for vocoder|unsafe serialization|model of type .?hifigan"
+    "has been deprecated and will not receive|Expected types for vocoder|model of type .?hifigan"
+    r"|unsafe serialization|no file named \w+\.safetensors"
 )
 _names: WeakKeyDictionary[AudioLDMPipeline, str] = WeakKeyDictionary()
 
@@ -99,7 +100,10 @@ def checkpoint_name(pipe: AudioLDMPipeline) -> str:
 
 def is_mini(pipe: AudioLDMPipeline) -> bool:
     """Tell whether a pipeline is of the mini family, or in its format. Explained in lesson 02."""
-    return checkpoint_name(pipe) in MINIS or isinstance(pipe.vocoder, GriffinLimVocoder)
+    name = checkpoint_name(pipe)
+    if isinstance(pipe.vocoder, GriffinLimVocoder) and name not in CHECKPOINTS:
+        MINIS.add(name)  # its clips know their checkpoint by name only
+    return name in MINIS or isinstance(pipe.vocoder, GriffinLimVocoder)
 
 
 def cpu_threads(pipe: AudioLDMPipeline) -> int | None:
