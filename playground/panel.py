@@ -9,9 +9,8 @@ from numbers import Integral, Real
 
 import ipywidgets as widgets
 
-from utils.checkpoints import CHECKPOINTS
+from utils.checkpoints import CHECKPOINTS, PROBE
 from utils.prompts import MAX_SEED
-from utils.checkpoints import PROBE
 
 from .takes import SCHEDULERS, Take
 

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from utils import Clip, generate
+from utils.checkpoints import PROBE
 from utils.files import shorten, write_whole
 from utils.player import NO_MATHS
-from utils.checkpoints import PROBE
 
 from .edits import begin_with
 

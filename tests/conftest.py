@@ -27,7 +27,7 @@ def random_checkpoint(tmp_path_factory) -> Path:
     import torch
 
     from mini import parts, tokens
-    from tests.hub import change_json
+    from tests.checkpoints import change_json
 
     files = tmp_path_factory.mktemp("tokenizer")
     tokens.train_tokenizer(CAPTIONS, files, vocab_size=300)

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -76,16 +75,6 @@ class Result:
         return f"{self.name}: {verdict}, {self.right} checks said Right, {self.seconds:.0f} s{said}"
 
 
-def solve(notebook) -> None:
-    """Put each exercise's solution, the folded Python of its text cell, in the place of the stub."""
-    stub = None
-    for cell in notebook.cells:
-        if "exercise" in lessons.tags(cell):
-            stub = cell
-        elif "solution" in lessons.tags(cell) and cell.cell_type == "markdown":
-            stub.source = re.search(r"^```python\n(.*?)^```", cell.source, re.S | re.M)[1]
-
-
 def run_lesson(name: str, notebook, settings: dict[str, str], regime: dict | None = REGIME) -> Result:
     """Run a lesson with its solutions, in a folder with nothing but the project; to its end in spite of errors.
 
@@ -95,7 +84,8 @@ def run_lesson(name: str, notebook, settings: dict[str, str], regime: dict | Non
     from nbclient import NotebookClient
 
     notebook = nbformat.from_dict(json.loads(json.dumps(notebook)))
-    solve(notebook)
+    for cells in lessons.exercises(notebook):
+        cells["exercise"].source = lessons.solution(cells["solution"])
     regime = {**regime, **LONGER.get(name, {})} if regime else regime
     meant = [index for index, cell in enumerate(notebook.cells) if "raises-exception" in lessons.tags(cell)]
     for cell in notebook.cells:

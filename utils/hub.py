@@ -19,8 +19,8 @@ ANSWER_SECONDS = 10  # how long the Hub may take to answer
 INSTEAD = "or take mini-s-v2, which needs no network."
 REASONS = {  # names of classes and error numbers in the chain of errors -> the sentence; the first row that fits
     "SSLError": f"This network has its own certificate: let SSL_CERT_FILE and REQUESTS_CA_BUNDLE name it, {INSTEAD}",
-    "ENOSPC EDQUOT EFBIG": "The disk is full: make room for {id}, or let HF_HOME name another disk.",
-    "EACCES EEXIST ENOTDIR EPERM EROFS": "{id} cannot be kept here: let HF_HOME name a folder that can be written.",
+    "ENOSPC EDQUOT EFBIG EACCES EEXIST ENOTDIR EPERM EROFS": "{id} cannot be kept here, as the disk is full or "
+    "must not be written: let HF_HOME name another folder.",
     "RevisionNotFoundError": "{id} no longer has the files that this project pins: update the project.",
     "RepositoryNotFoundError": "The Hub does not give out {id}: check the name, or log in with `hf auth login`.",
     "OfflineModeIsEnabled": f"{{id}} is not on this machine, and HF_HUB_OFFLINE is set: unset it, {INSTEAD}",
@@ -74,13 +74,10 @@ def repo_info(hub_id: str, revision: str | None, seconds: float) -> object:
 
 
 def lacking(folder: Path) -> list[str]:
-    """List the files of a complete AudioLDM pipeline that a folder lacks."""
-    needed = ["model_index.json", "scheduler/scheduler_config.json", *(f"{model}/config.json" for model in MODELS)]
-    if not (folder / "tokenizer" / "tokenizer.json").is_file():
-        needed += ["tokenizer/vocab.json", "tokenizer/merges.txt"]
-    weights = {path.parent.name for path in folder.glob("*/*") if path.suffix in (".safetensors", ".bin")}
-    missing = [name for name in needed if not (folder / name).is_file()]
-    return missing + [f"the weights of {model}" for model in MODELS if model not in weights]
+    """List the files, as patterns, that a complete AudioLDM pipeline has and a folder lacks."""
+    needed = ["model_index.json", "scheduler/scheduler_config.json", "tokenizer/*.json"]
+    needed += [f"{model}/{pattern}" for model in MODELS for pattern in ("config.json", "*model*")]
+    return [pattern for pattern in needed if not any(folder.glob(pattern))]
 
 
 def check_kind(model_index: Path, label: str) -> None:

@@ -93,9 +93,8 @@ def checkpoint_name(pipe: AudioLDMPipeline) -> str:
     Explained in lesson 04.
     """
     source = _names.get(pipe) or str(pipe.config.get("_name_or_path") or "unknown checkpoint")
-    if source in BY_HUB_ID:
-        return BY_HUB_ID[source].name
-    return Path(source).name if Path(source).is_dir() else source
+    label = BY_HUB_ID[source].name if source in BY_HUB_ID else source
+    return Path(source).name if Path(source).is_dir() else label
 
 
 def is_mini(pipe: AudioLDMPipeline) -> bool:
