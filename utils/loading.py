@@ -242,12 +242,10 @@ def _repair_tokenizer(pipe: AudioLDMPipeline, folder: Path, label: str) -> None:
     transformers 5.0 to 5.16 load a RobertaTokenizerFast whose tokenizer.json does not name its model without its
     merges, and every prompt falls into letters.
     """
-    if not (folder / "merges.txt").is_file():  # as transformers 5 saves it, with the name that the others miss
-        return
+    skipped = "tokenizer.json" if (folder / "merges.txt").is_file() else ""  # it is built anew from the two files
     with TemporaryDirectory() as copy:
-        for name in ("vocab.json", "merges.txt", "tokenizer_config.json"):
-            shutil.copy(folder / name, copy)
-        right = transformers.RobertaTokenizer.from_pretrained(copy)
+        shutil.copytree(folder, copy, ignore=shutil.ignore_patterns(skipped), dirs_exist_ok=True)
+        right = transformers.AutoTokenizer.from_pretrained(copy)
     found, expected = pipe.tokenizer(PROBE).input_ids, right(PROBE).input_ids
     if found != expected:
         pipe.register_modules(tokenizer=right)
