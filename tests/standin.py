@@ -125,8 +125,12 @@ def served(checkpoint: str = CHECKPOINT) -> Iterator[tuple[Hub, dict[str, str]]]
     with TemporaryDirectory() as folder:
         hub = Hub(make_all(Path(folder) / "made"))
         try:
-            quiet = {"AUDIOLDM_CHECKPOINT": checkpoint, "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
-            yield hub, {**environment(hub.url, Path(folder) / "home"), **quiet}
+            patient = {
+                "HF_HUB_DOWNLOAD_TIMEOUT": "60",
+                "HF_HUB_ETAG_TIMEOUT": "60",
+                "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+            }
+            yield hub, {**environment(hub.url, Path(folder) / "home"), **patient, "AUDIOLDM_CHECKPOINT": checkpoint}
         finally:
             hub.close()
 
