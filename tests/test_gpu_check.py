@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests import standin
+from tests.checkpoints import make_repository
 from tools import bench, gpu_check
 
 pytestmark = pytest.mark.usefixtures("short")
@@ -39,8 +39,7 @@ def test_without_cuda_it_says_so_in_one_sentence(capsys):
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
     """Tiny random weights in the real format, which a GPU gets at real size."""
-    folder = tmp_path_factory.mktemp("standin")
-    return str(standin.make_checkpoint(folder / "standin", (8, 16, 24, 40), standin.make_tokenizer(folder / "words")))
+    return str(make_repository(tmp_path_factory.mktemp("standin") / "standin"))
 
 
 def test_every_check_and_the_table_of_speed(checkpoint, capsys):
