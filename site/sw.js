@@ -1,24 +1,46 @@
-// The service worker: keeps every file of the site that was fetched, for when there is no network, and adds the headers
-// under which browsers allow threads. Files whose address holds a version (?v=) are fetched once.
-const CACHE = 'audioldm-site';
+// The service worker: keeps every file of the site that was fetched whole, for when there is no network, and adds the
+// headers under which browsers allow threads. Addresses with a checksum (?v=) are fetched once.
+import {crc32, within} from './try/fetch.js';
 
-async function keep(request, answer) {
-  const cache = await caches.open(CACHE), url = new URL(request.url);
-  if (url.searchParams.has('v')) await cache.delete(request, {ignoreSearch: true}); // an older version
-  await cache.put(request, answer);
+const CACHE = 'audioldm-checked', isPage = url => /(\.html|\/)$/.test(url.pathname);
+const store = () => within(2000, caches.open(CACHE)).catch(() => {});
+
+async function genuine(url, answer) { // a portal's page, a filter's page or half a file is never kept
+  if (answer.status !== 200 || answer.redirected) return false;
+  const html = /html/.test(answer.headers.get('content-type')), sum = url.searchParams.get('v');
+  const bytes = new Uint8Array(await answer.arrayBuffer());
+  if (/^[0-9a-f]{8}$/.test(sum)) return [crc32(bytes), crc32(bytes.filter(byte => byte !== 13))].includes(sum); // Sphinx
+  return isPage(url) ? /AudioLDM/.test(new TextDecoder().decode(bytes)) : !html;
 }
 
-async function answer(request) {
-  const url = new URL(request.url), cache = await caches.open(CACHE);
-  const kept = url.searchParams.has('v') && await cache.match(request);
+async function keep(cache, request, answer) {
+  const url = new URL(request.url), copy = answer.clone();
+  if (!cache || !await genuine(url, answer).catch(() => false)) return false;
+  if (url.searchParams.has('v')) await cache.delete(request, {ignoreSearch: true}); // an older version
+  await cache.put(request, copy);
+  return true;
+}
+
+async function answer(event) {
+  const {request} = event, url = new URL(request.url), versioned = url.searchParams.has('v'), cache = await store();
+  const find = (where, options) => within(2000, Promise.resolve(cache?.match(where, options))).catch(() => {});
+  const old = await find(request, {ignoreSearch: !versioned});
+  if (versioned && old && request.cache !== 'reload') return isolated(old);
   try {
-    const fresh = kept || await fetch(request);
-    if (!kept && fresh.status === 200) keep(request, fresh.clone());
+    let fresh = await (old ? within(4000, fetch(request), 'slow') : fetch(request));
+    if (versioned && request.destination && !await genuine(url, fresh.clone())) fresh = await fetch(url, {cache: 'reload'});
+    event.waitUntil(keep(cache, request, fresh.clone()));
     return isolated(fresh);
   } catch (error) {
-    const old = await cache.match(request, {ignoreSearch: true}) ?? await cache.match(new URL('index.html', url));
-    if (old) return isolated(old);
-    throw error;
+    const index = url.pathname.endsWith('/') && await find(new URL('index.html', url));
+    const kept = old ?? (index || await find(request, {ignoreSearch: true}));
+    if (kept) return isolated(kept);
+    if (request.mode !== 'navigate') throw error;
+    const words = 'There is no network, and this page was never opened here before.';
+    const links = ['index.html', 'try/index.html'].map(to => `<p><a href="${new URL(to, registration.scope)}">${to}</a></p>`);
+    return new Response(`<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport"
+content="width=device-width"><title>AudioLDM: no network</title><h1>No network</h1><p>${words} Kept are:</p>${links.join('')}`,
+    {status: 503, headers: {'content-type': 'text/html'}});
   }
 }
 
@@ -31,16 +53,20 @@ function isolated(answer) {
 }
 
 addEventListener('install', () => skipWaiting());
-addEventListener('activate', event => event.waitUntil(clients.claim()));
+addEventListener('activate', event => event.waitUntil((async () => {
+  for (const name of await caches.keys()) if (name !== CACHE && name.startsWith('audioldm')) await caches.delete(name);
+  await clients.claim();
+})()));
 addEventListener('fetch', event => {
   const {request} = event;
   if (request.method !== 'GET' || new URL(request.url).origin !== location.origin || request.headers.has('range')) return;
-  event.respondWith(answer(request));
+  event.respondWith(answer(event));
 });
 addEventListener('message', event => event.waitUntil((async () => {
-  const cache = await caches.open(CACHE);
+  const cache = await store();
   for (const address of new Set(event.data)) {
-    const {origin, href} = new URL(address);
-    if (origin === location.origin && !await cache.match(href)) await cache.add(href).catch(() => {});
+    const request = new Request(address.split('#')[0]);
+    if (new URL(request.url).origin !== location.origin || await cache?.match(request)) continue;
+    await fetch(request).then(answer => keep(cache, request, answer)).catch(() => {});
   }
 })()));

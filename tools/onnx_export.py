@@ -1,12 +1,14 @@
 """The minis for the browser page of site/, as ONNX: python -m tools.onnx_export FOLDER
 
-The UNets, the text tower and the decoder as ONNX, the tokenizer, and the numbers that Python and the page must share.
+The UNets, the text tower, the VAE's encoder and decoder as ONNX, the tokenizer, and the numbers that Python and the page
+must share: among them the vocabulary of `mini.captions`, with which the page tells the words the model never read.
 The checkpoints' weights are float16 on disk, so they travel as float16 and are widened when loaded: the same numbers.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import sys
 import warnings
 from pathlib import Path
@@ -17,6 +19,7 @@ import torch
 from matplotlib import colormaps
 from torch.nn.functional import normalize, pad
 
+from mini import captions
 from mini.sounds import CLASSES
 from utils import load_pipeline
 from utils.features import HOP_LENGTH, LOG_FLOOR, mel_filterbank
@@ -53,6 +56,20 @@ def decode(pipe, latents):  # to the log-mel-spectrogram, and to the magnitudes 
     return mel, (padded.exp() @ pipe.vocoder.inverse_mel.T).clamp_min(LOG_FLOOR)
 
 
+def encode(pipe, mel):  # as `encode_audio`: the mode of the posterior, scaled
+    return pipe.vae.encode(mel).latent_dist.mode() * pipe.vae.config.scaling_factor
+
+
+def vocabulary() -> dict:
+    """Return every word of the training captions, the phrases of each sound, and the words that change a sound."""
+    ways = [value for name, value in vars(captions).items() if name.isupper() and isinstance(value, (str, dict))]
+    texts = [text for way in ways for text in (way.values() if isinstance(way, dict) else [way])]
+    texts += ["and with together also followed by", "a recording of audio sound"]  # the joints of `captions.say`
+    sounds = {name: captions.NOUNS[name].split("|") for name in CLASSES}
+    sounds["speech"] += "|".join(captions.SPEAKERS.values()).split("|")
+    return {"words": sorted(set(re.findall(r"[a-z0-9'-]+", " ".join(texts).lower()))), "sounds": sounds}
+
+
 def write(path: Path, pipe, function, inputs: dict, outputs: list[str], axes: dict) -> None:
     """Trace a function of the pipeline, and save it with weights in float16 wherever that changes none of them."""
     settings = {"input_names": list(inputs), "output_names": outputs, "dynamic_axes": axes, "opset_version": 17}
@@ -84,6 +101,8 @@ def main(folder: Path) -> None:
     write(folder / "text.onnx", pipe, embed, tokens, ["embedding"], {"ids": {1: "tokens"}})
     one = {"latents": latents[:1]}
     write(folder / "decoder.onnx", pipe, decode, one, ["mel", "magnitude"], {"latents": {2: "frames"}})
+    frames = {"mel": torch.randn(1, 1, FRAMES * pipe.vae_scale_factor, 64)}
+    write(folder / "encoder.onnx", pipe, encode, frames, ["latents"], {"mel": {2: "frames"}})
     pipe.tokenizer.save_pretrained(folder)
     (folder / "filters.bin").write_bytes(mel_filterbank().astype("<f4").tobytes())
     size = {name: (folder / f"{name}.onnx").stat().st_size for name in NAMES}
@@ -95,7 +114,7 @@ def main(folder: Path) -> None:
         "tokens": min(pipe.tokenizer.model_max_length, pipe.text_encoder.config.max_position_embeddings - 2),
         "db_range": DB_RANGE,
         "colours": (colormaps["magma"].resampled(COLOURS).colors[:, :3] * 255).round().astype(int).tolist(),
-        "sounds": list(CLASSES),
+        **vocabulary(),
     }
     (folder / "facts.json").write_text(json.dumps(facts))
 

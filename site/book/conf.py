@@ -1,5 +1,10 @@
 """Sphinx's settings for the book of the lessons. Nothing is executed, and nothing is fetched when it is read."""
 
+from pathlib import Path
+
+from docutils.nodes import literal_block
+from sphinx.search import IndexBuilder
+
 from tools import lessons
 
 REPO, REF = lessons.address()
@@ -18,8 +23,9 @@ mathjax_path = "mathjax/tex-svg.js"
 
 html_theme = "sphinx_book_theme"
 html_static_path = ["_static"]
-html_css_files = ["book.css"]
-html_js_files = [("offline.js", {"type": "module"})]
+html_css_files = ["site.css", "book.css"]
+html_js_files = [("book.js", {"defer": "defer"})]
+html_search_scorer = str(Path(__file__).with_name("scorer.js"))
 html_favicon = "_static/icon.svg"
 html_sourcelink_suffix = ""
 html_context = {"default_mode": "auto"}
@@ -29,6 +35,7 @@ html_theme_options = {
     "use_fullscreen_button": False,
     "show_toc_level": 2,
     "toc_title": "On this page",
+    "footer_content_items": ["copyright.html"],
     "pygments_light_style": "a11y-high-contrast-light",
     "pygments_dark_style": "a11y-high-contrast-dark",
 }
@@ -40,3 +47,14 @@ if REPO:
         "use_repository_button": True,
         "launch_buttons": {"colab_url": "https://colab.research.google.com"},
     }
+
+
+def without_code(index: IndexBuilder, docname: str, filename: str, title: str, doctree) -> None:
+    """Feed a page to the search index without its code cells and what they put out."""
+    text = doctree.deepcopy()
+    for block in list(text.findall(literal_block)):
+        block.parent.remove(block)
+    feed(index, docname, filename, title, text)
+
+
+feed, IndexBuilder.feed = IndexBuilder.feed, without_code

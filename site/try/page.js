@@ -1,43 +1,49 @@
 // The page: what to make, the takes, and everything that is drawn. The work is done in worker.js.
 import {offline} from '../offline.js';
+import * as engine from './engine.js';
+import {alive, dress, flip, name, node, picture, short, unknown} from './figure.js';
+import {recorder} from './recording.js';
 import {RATE, wav} from './sound.js';
+import {video} from './video.js';
 
 const $ = (selector, within = document) => within.querySelector(selector);
 const form = $('#form'), fields = form.elements, status = $('#status'), progress = $('#progress');
 const FIELDS = ['prompt', 'negative', 'checkpoint', 'steps', 'seconds', 'guidance', 'seed'];
 const IDEAS = ['Techno music with a strong, upbeat tempo and high melodic riffs', 'a dog barking in the rain',
-  'a slow, low church bell', 'birds singing in a forest', 'a fast high piano melody', 'ocean waves'];
-let facts, worker, requests = 0, making = 0;
-const waiting = {}; // by request: what to do with its answers
-const early = []; // what was asked before the worker was there
+  'a slow, low church bell', 'a fast high piano melody'];
+const TOGGLES = [['low', 'high'], ['slow', 'fast'], ['clear', 'muffled', 'noisy'], ['in the rain', 'in the wind',
+  'in a forest', 'at the beach']]; // one of a group at a time; each stands in mini/captions.py
+const KEPT = 'audioldm-takes', MOST = 50;
+let facts, making = 0, current = '', recording = null;
+const films = new Set(); // requests for pictures that may be dropped
 const heard = new Audio(); // a step of a film
 try { // light or dark, where that was chosen in the book; else as the system has it
   if (['light', 'dark'].includes(localStorage.mode)) document.documentElement.style.colorScheme = localStorage.mode;
 } catch {}
 document.addEventListener('play', () => heard.pause(), true);
 
-const say = words => { if (status.textContent !== words) status.textContent = words; };
-const post = message => worker ? worker.postMessage(message) : early.push(message);
-const ask = (message, answered) => {
-  waiting[++requests] = answered;
-  post({id: requests, ...message});
-  return requests;
+const say = (words, wrong = false) => {
+  if (status.textContent !== words) status.textContent = words;
+  status.classList.toggle('wrong', wrong);
 };
-const short = x => String(+x.toFixed(2));
+const fail = words => say(words, true);
 
 // ---- settings, in the form and in the link ----
 
 function settings() {
-  const values = Object.fromEntries(FIELDS.map(name => [name, fields[name].value]));
-  for (const name of ['steps', 'seconds', 'guidance', 'seed']) values[name] = +values[name];
-  return values;
+  const values = Object.fromEntries(FIELDS.map(field => [field, fields[field].value]));
+  for (const field of ['steps', 'seconds', 'guidance', 'seed']) values[field] = +values[field];
+  return recording ? {...values, recording, strength: +fields.strength.value} : values;
 }
 
 function fill(values) { // only what is a setting, and only within its limits: a link may hold anything
-  for (const [field, value] of FIELDS.map(name => [fields[name], values[name]])) {
+  for (const [field, value] of FIELDS.map(key => [fields[key], values[key]])) {
     if (value == null || field.type === 'select-one' && ![...field.options].some(o => o.value === value)) continue;
     if (!['range', 'number'].includes(field.type)) field.value = String(value).slice(0, 500);
-    else if (value !== '' && isFinite(value)) field.value = Math.max(field.min, Math.min(field.max, +value));
+    else if (value !== '' && isFinite(value)) {
+      const bounded = Math.max(field.min, Math.min(field.max, +value));
+      field.value = field.name === 'seed' ? Math.round(bounded) : bounded;
+    }
   }
   describe();
 }
@@ -49,47 +55,38 @@ function describe() {
   }
   const {checkpoint, steps, seconds, guidance, seed} = settings();
   $('#summary').textContent = `${checkpoint}, ${steps} steps, ${short(seconds)} s, guidance ${guidance}, seed ${seed}`;
+  for (const button of form.querySelectorAll('.toggle')) {
+    button.setAttribute('aria-pressed', fields.prompt.value.toLowerCase().includes(button.textContent));
+  }
+  if (facts) $('#unknown').textContent = unknown(fields.prompt.value, facts);
 }
 
-const link = values => location.href.split('#')[0] + '#' + new URLSearchParams(values);
+function toggle(words, group) { // adjectives stand before the noun, places behind it; one of a group at a time
+  const has = fields.prompt.value.toLowerCase().includes(words);
+  let text = group.reduce((all, one) => all.replace(new RegExp(`(^|[ ,]+)${one}\\b,?`, 'gi'), ' '), fields.prompt.value);
+  text = text.replace(/ +/g, ' ').trim();
+  if (!has) text = words.includes(' ') ? `${text} ${words}` : text.replace(/^((?:an?|the) )?/i, (_, article = '') =>
+    `${article.replace(/^an /i, 'a ')}${words} `);
+  fill({prompt: text.trim()});
+}
 
-function python({checkpoint, prompt, negative, steps, seconds, guidance, seed}) {
-  const name = prompt.toLowerCase().match(/[a-z0-9]+/g)?.slice(0, 4).join('_') ?? 'sound';
-  return `from utils import generate, load_pipeline
+const plain = ({recording: _, ...values}) => values;
+const link = values => location.href.split('#')[0] + '#' + new URLSearchParams(plain(values));
+
+function python({checkpoint, prompt, negative, steps, seconds, guidance, seed, strength, recording: sound}) {
+  const numbers = `num_inference_steps=${steps}, audio_length_in_s=${short(seconds)}`;
+  return `from utils import ${sound ? 'Clip, begin_with, ' : ''}generate, load_pipeline
 
 pipe = load_pipeline("${checkpoint}")
-clip = generate(
+${sound ? `start = begin_with(pipe, Clip.load("recording.wav"), ${strength}, ${numbers}, seed=${seed})
+` : ''}clip = generate(
     pipe, ${JSON.stringify(prompt)}, negative_prompt=${negative ? JSON.stringify(negative) : 'None'},
-    num_inference_steps=${steps}, audio_length_in_s=${short(seconds)}, guidance_scale=${guidance}, seed=${seed},
+    ${numbers}, guidance_scale=${guidance}, seed=${seed},${sound ? ' callback=start,' : ''}
 )
-clip.save("${name}.wav")`;
+clip.save("${name({prompt})}.wav")`;
 }
 
 // ---- pictures ----
-
-function picture(mel) { // (frames, 64) natural logarithms, in the colours of the notebooks' player
-  const frames = mel.length / 64, [low, high] = facts.db_range, colours = facts.colours;
-  const canvas = Object.assign(document.createElement('canvas'), {width: frames, height: 64});
-  const context = canvas.getContext('2d'), image = context.createImageData(frames, 64);
-  for (let f = 0; f < frames; f++) for (let m = 0; m < 64; m++) {
-    const level = Math.round((20 / Math.LN10 * mel[f * 64 + m] - low) / (high - low) * (colours.length - 1));
-    image.data.set([...colours[Math.max(0, Math.min(colours.length - 1, level))], 255], 4 * ((63 - m) * frames + f));
-  }
-  context.putImageData(image, 0, 0);
-  return canvas.toDataURL();
-}
-
-function axes(plot, seconds) {
-  const step = [0.1, 0.2, 0.5, 1, 2, 5].find(s => seconds / s <= 7);
-  const mark = (kind, side, share, text) => {
-    const b = Object.assign(document.createElement('b'), {className: kind, textContent: text});
-    b.style[side] = `${100 * share}%`;
-    plot.append(b);
-  };
-  for (let i = 0; i * step <= 1.001 * seconds; i++) mark('t', 'left', i * step / seconds, short(i * step));
-  const mel = f => f < 1000 ? f * 3 / 200 : 15 + 27 * Math.log(f / 1000) / Math.log(6.4);
-  for (const f of [0, 500, 1000, 2000, 4000, 8000]) mark('f', 'bottom', mel(f) / mel(8000), short(f / 1000));
-}
 
 function walk({guidance, points, pushes}) { // the way from noise to sound, and at each step what the words add
   const [w, h, edge] = [innerWidth < 600 ? 340 : 640, 300, 34], ends = points.slice(1);
@@ -117,40 +114,67 @@ ${points.map(p => dot(p, 'path', 5)).join('')}${words(points[0], 'noise', 'start
 
 // ---- takes ----
 
-function show(made, {wave, mel, path, walk: steps}, took) {
+function show(made, answer, took) {
   const take = $('#take').content.cloneNode(true).firstElementChild, within = selector => $(selector, take);
-  const file = wav(wave), peak = wave.reduce((most, x) => Math.max(most, Math.abs(x)), 0);
-  const without = made.negative ? `without "${made.negative}", ` : '', duration = wave.length / RATE;
-  within('.words').textContent = made.prompt;
-  within('.facts').textContent = `${duration.toFixed(2)} s, peak ${peak.toFixed(2)}, ${without}${made.checkpoint}, ` +
-    `${made.steps} steps, guidance ${made.guidance}, seed ${made.seed}, made in ${took.toFixed(1)} s`;
-  Object.assign(within('.aldm-plot img'), {src: picture(mel),
-    alt: `Log-mel-spectrogram of ${made.prompt}: ${duration.toFixed(2)} s, 0 to 8 kHz`});
-  axes(within('.aldm-plot span'), duration);
-  Object.assign(within('.aldm-seek').dataset, {axis: duration.toFixed(3), end: duration.toFixed(3)});
-  const audio = within('audio');
-  audio.src = URL.createObjectURL(file);
-  audio.setAttribute('aria-label', made.prompt);
-  Object.assign(within('.wav'), {href: audio.src, download: python(made).match(/"(\w+\.wav)"\)$/)[1]});
+  const {wave, path, walk: steps} = answer, audio = dress(within('figure'), made, answer, facts, {note: `made in ${took.toFixed(1)} s`});
+  Object.assign(within('.wav'), {href: audio.src, download: `${name(made)}.wav`});
   within('code').textContent = python(made);
   const copy = (button, text) => button.addEventListener('click', async () => {
     try { await navigator.clipboard.writeText(text()); say('Copied.'); } catch { prompt('Copy this:', text()); }
   });
+  within('.link').hidden = Boolean(made.recording);
   copy(within('.link'), () => link(made));
   copy(within('.copy'), () => python(made));
   within('.again').addEventListener('click', () => { fill(made); fields.prompt.focus(); });
   within('.remove').addEventListener('click', () => {
     take.remove();
     URL.revokeObjectURL(audio.src);
-    $('#history').hidden = !$('#takes').children.length;
+    listed();
   });
+  within('.pick').addEventListener('change', listed);
+  const row = within('details.one');
+  $('.title', row).textContent = made.prompt;
+  for (const other of document.querySelectorAll('details.one')) other.open = false; // older takes are rows
   screen(take, made, path, wave.length);
   within('.walk').innerHTML = steps ? walk(steps) : '<p>With guidance 1 the words are taken once: no walk to see.</p>';
-  $('#history').hidden = false;
   $('#takes').prepend(take);
-  document.body.append(Object.assign(document.createElement('script'), {src: 'player.js'})); // brings new players to life
+  const picks = [...document.querySelectorAll('#takes .pick')]; // the newest two are compared, until others are picked
+  if (picks.filter(pick => pick.checked).length !== 2 || picks[1]?.checked) picks.forEach((pick, i) => { pick.checked = i < 2; });
+  listed();
+  alive();
   within('figure').scrollIntoView({block: 'nearest'});
   audio.play().catch(() => {}); // where the browser allows it
+  if (!made.recording) remember(made);
+}
+
+const picked = () => [...document.querySelectorAll('#takes>li')].filter(take => $('.pick', take).checked);
+
+function listed() {
+  $('#history').hidden = !$('#takes').children.length;
+  $('#flip').hidden = picked().length !== 2;
+}
+
+function kept() { // settings of earlier takes: the same settings make the same sound
+  try {
+    const every = JSON.parse(localStorage[KEPT] ?? '[]');
+    return Array.isArray(every) ? every.filter(one => one && typeof one.prompt === 'string').slice(0, MOST) : [];
+  } catch { return []; }
+}
+
+function remember(made) {
+  const same = JSON.stringify(made), others = kept().filter(one => JSON.stringify(one) !== same);
+  try { localStorage[KEPT] = JSON.stringify([made, ...others].slice(0, MOST)); } catch {} // private windows may refuse
+}
+
+function earlier() {
+  const every = kept();
+  $('#earlier').hidden = !every.length;
+  $('#earlier ol').replaceChildren(...every.map(made => {
+    const words = `${made.checkpoint}, ${made.steps} steps, ${short(made.seconds)} s, guidance ${made.guidance}, seed ${made.seed}`;
+    const again = node('button', {type: 'button', textContent: 'Make again', onclick() { fill(made); make(); }});
+    again.setAttribute('aria-label', `Make again: ${made.prompt.slice(0, 60)}`);
+    return node('li', {}, again, ' ', node('bdi', {textContent: made.prompt}), ' ', node('small', {textContent: words}));
+  }));
 }
 
 function screen(take, made, path, samples) { // the film of a take; its frames are decoded when it is first opened
@@ -171,19 +195,34 @@ function screen(take, made, path, samples) { // the film of a take; its frames a
       else if (frames[+scrub.value + 1]) scrub.value++, turn();
     }, 150);
   };
-  film.addEventListener('toggle', () => {
-    if (!film.open || frames.filter(Boolean).length === path.length) return;
-    ask({film: path}, ({frame, mel}) => {
-      frames[frame] = picture(mel);
-      if (+scrub.value === frame) turn();
+  const fetchFrames = done => {
+    if (frames.filter(Boolean).length === path.length) return done?.();
+    const id = engine.ask({film: path}, ({frame, mel, error, done: last}) => {
+      if (error) fail(error);
+      if (mel) frames[frame] = picture(mel, facts);
+      if (mel && +scrub.value === frame) turn();
+      if (last || error) films.delete(id);
+      if (last) done?.();
     });
-    roll();
-  });
+    films.add(id);
+  };
+  film.addEventListener('toggle', () => film.open && (fetchFrames(), roll()));
   for (const other of document.querySelectorAll('.film[open]')) other.open = false;
   film.open = true;
   scrub.addEventListener('input', () => { clearInterval(timer); turn(); });
   $('.roll', take).addEventListener('click', roll);
-  $('.listen', take).addEventListener('click', () => ask({hear: {latents: path[+scrub.value], samples}}, ({wave}) => {
+  $('.video', take).hidden = !video.possible();
+  $('.video', take).addEventListener('click', () => fetchFrames(() => {
+    say('The film is recorded while it plays ...');
+    video(frames, $('audio', take).src, made.prompt).then(file => {
+      const saved = node('a', {href: URL.createObjectURL(file), download: `${name(made)}.${/mp4/.test(file.type) ? 'mp4' : 'webm'}`});
+      saved.click();
+      say('The video is saved.');
+    }).catch(error => fail(`The video could not be recorded: ${error.message}`));
+  }));
+  $('.listen', take).addEventListener('click', () => engine.ask({hear: {latents: path[+scrub.value], samples}}, ({wave, error}) => {
+    if (error) fail(error);
+    if (!wave) return;
     for (const other of document.querySelectorAll('audio')) other.pause();
     heard.src = URL.createObjectURL(wav(wave));
     heard.play();
@@ -193,75 +232,102 @@ function screen(take, made, path, samples) { // the film of a take; its frames a
 // ---- at work ----
 
 function busy(id) {
-  const buttons = [$('#make'), $('#cancel')], focused = buttons.includes(document.activeElement);
   making = id;
-  buttons[0].hidden = Boolean(id);
-  buttons[1].hidden = progress.hidden = !id;
-  if (focused) buttons[id ? 1 : 0].focus();
+  $('#cancel').hidden = progress.hidden = !id;
   if (!id) $('#live').hidden = true;
 }
 
-function make() {
-  const made = settings();
+function make() { // the newest press wins
+  if (!form.reportValidity()) return;
+  const made = settings(), wanted = JSON.stringify(plain(made));
+  if (making && wanted === current) return; // a double tap
+  engine.cancel(making);
+  for (const id of films) engine.cancel(id);
+  films.clear();
+  current = wanted;
   let start = performance.now(), unseen = [];
-  history.replaceState(null, '', link(made));
-  post({cancel: requests}); // a film that is still being decoded
+  if (!made.recording) history.replaceState(null, '', link(made));
   progress.removeAttribute('value');
   say('Starting the model ...');
-  busy(ask({make: {...made, live: fields.live.checked}}, answer => {
-    if (answer.error) return fail(answer.error), busy(0);
+  const id = engine.ask({make: {...made, live: true}}, answer => {
+    if (answer.error) return fail(answer.error), making === id && busy(0);
+    if (making !== id) return;
     if (answer.cancelled) return say('Cancelled.'), busy(0);
     if (answer.ready) start = performance.now(), unseen = answer.unseen, say('Your words are read.');
     if (answer.step) {
       progress.value = answer.step / (answer.steps + 1);
       say(answer.step < answer.steps ? `Step ${answer.step} of ${answer.steps}` : 'From the picture to the sound ...');
       const alt = `The latents after step ${answer.step}`;
-      if (answer.mel) Object.assign($('#live'), {src: picture(answer.mel), alt, hidden: false});
+      if (answer.mel) Object.assign($('#live'), {src: picture(answer.mel, facts), alt, hidden: false});
     }
     if (!answer.wave) return;
     const took = (performance.now() - start) / 1000;
     busy(0);
     show(made, answer, took);
     const cut = unseen.map(x => ` The text encoder takes ${facts.tokens} tokens: it does not see “${x.slice(0, 40)}”.`);
-    say(`Done in ${took.toFixed(1)} s: ${short(answer.wave.length / RATE)} s of sound.${cut.join('')}`);
-  }));
+    const strange = unknown(made.prompt, facts);
+    say(`Done in ${took.toFixed(1)} s: ${short(answer.wave.length / RATE)} s of sound.${cut.join('')}${strange && ` ${strange}`}`);
+  });
+  busy(id);
 }
 
-const fail = reason => say(`This browser cannot make sounds here: ${reason}`);
-
-async function begin() {
-  facts = await (await fetch('facts.json')).json();
-  $('#known').textContent = facts.sounds.join(', ');
-  fields.checkpoint.append(...facts.checkpoints.map(({name, megabytes}) => new Option(`${name} (${megabytes} MB)`, name)));
-  $('#size').textContent = facts.megabytes;
-  for (const words of IDEAS) {
-    const button = Object.assign(document.createElement('button'), {type: 'button', textContent: words.slice(0, 40)});
-    button.addEventListener('click', () => { fill({prompt: words}); form.requestSubmit(); });
-    $('#ideas').append(button);
+async function ready() { // the facts, without which there is no form; a press tries again
+  if (facts) return true;
+  try {
+    facts = await engine.facts();
+  } catch (error) {
+    fail(error.message);
+    return false;
   }
-  fill({prompt: IDEAS[1], checkpoint: 'mini-s-v2', ...Object.fromEntries(new URLSearchParams(location.hash.slice(1)))});
+  $('#known').textContent = Object.keys(facts.sounds).join(', ');
+  fields.checkpoint.append(...facts.checkpoints.map(one => new Option(`${one.name} (${one.megabytes} MB)`, one.name)));
+  $('#size').textContent = Math.round(facts.megabytes);
+  const asked = Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
+  fill({prompt: IDEAS[1], checkpoint: 'mini-s-v2', ...asked});
+  if (asked.prompt) {
+    $('#shared').hidden = false;
+    $('#shared bdi').textContent = fields.prompt.value;
+  }
+  return true;
+}
+
+async function submit() {
+  if (await ready()) make();
+}
+
+function begin() {
+  engine.place(new URL('..', location.href));
+  const chip = (text, act, className = '') => node('button', {type: 'button', textContent: text, className, onclick: act});
+  for (const words of IDEAS) $('#ideas').append(chip(words.slice(0, 40), () => { fill({prompt: words}); submit(); }));
+  for (const group of TOGGLES) for (const words of group) $('#toggles').append(chip(words, () => toggle(words, group), 'toggle'));
   addEventListener('hashchange', () => fill(Object.fromEntries(new URLSearchParams(location.hash.slice(1)))));
   form.addEventListener('input', describe);
-  form.addEventListener('submit', event => { event.preventDefault(); if (!making && !$('#make').disabled) make(); });
+  form.addEventListener('submit', event => { event.preventDefault(); submit(); });
+  form.addEventListener('invalid', event => { // a field that is folded away could not be shown
+    for (let fold = event.target.closest('details'); fold; fold = fold.parentElement.closest('details')) fold.open = true;
+    fail(`${event.target.dataset.name ?? 'The prompt'}: ${event.target.validationMessage}`);
+  }, true);
+  $('#make').addEventListener('click', event => { if (!facts) event.preventDefault(), submit(); });
+  $('#play-shared').addEventListener('click', submit);
   $('#dice').addEventListener('click', () => fill({seed: Math.floor(Math.random() * 10000)}));
-  $('#cancel').addEventListener('click', () => post({cancel: making}));
-  if (typeof WebAssembly !== 'object' || typeof Worker !== 'function') {
-    $('#make').disabled = true;
-    return fail('it has no WebAssembly or no workers.');
-  }
-  await offline(new URL('..', location.href));
-  worker = new Worker(`worker.js?v=${VERSION}`, {type: 'module'});
-  worker.onmessage = ({data}) => {
-    const share = data.fetched / 1e6 / facts.megabytes;
-    const where = share < 0.95 ? `Fetching the model, once: ${10 * Math.round(10 * share)}%` : 'Starting the model ...';
-    if (data.fetched) say(where);
-    else waiting[data.id]?.(data);
+  $('#another').addEventListener('click', () => { fill({seed: Math.floor(Math.random() * 10000)}); submit(); });
+  $('#cancel').addEventListener('click', () => engine.cancel(making));
+  $('#flip').addEventListener('click', () => flip(...picked().map(take => $('audio', take))));
+  addEventListener('keydown', event => { if (event.key === 'Escape' && making) engine.cancel(making); });
+  recorder($('#recording'), found => {
+    recording = found;
+    if (found) say(`A recording of ${short(found.length / RATE)} s: say what it should become.`);
+  }, fail);
+  engine.say.progress = all => {
+    const size = 1e6 * (facts?.megabytes ?? 8);
+    if (!status.classList.contains('wrong') && all < size) say(`Fetching the model, once: ${10 * Math.floor(10 * all / size)}%`);
   };
-  worker.onerror = event => fail(event.message || 'its worker did not start.');
-  addEventListener('keydown', event => { if (event.key === 'Escape' && making) post({cancel: making}); });
-  // threads wait for each other without rest, so a core is left to everything else
-  const threads = crossOriginIsolated ? Math.max(1, Math.min(4, navigator.hardwareConcurrency - 1)) : 1;
-  ask({start: threads}, answer => answer.error ? fail(answer.error) : making || say('Ready.'));
-  early.splice(0).forEach(post);
+  engine.say.slow = fail;
+  earlier();
+  Promise.all([ready(), offline(new URL('..', location.href))]).then(([fine]) => {
+    if (!fine) return;
+    say('Starting the model ...');
+    engine.ask({load: fields.checkpoint.value}, ({error}) => error ? fail(error) : making || say('Ready.'));
+  });
 }
 begin();

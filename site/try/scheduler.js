@@ -2,7 +2,12 @@
 const KNOWN = {beta_schedule: 'scaled_linear', prediction_type: 'v_prediction', timestep_spacing: 'trailing',
   rescale_betas_zero_snr: true, clip_sample: false, thresholding: false};
 
-export function schedule(config, steps) { // for each step: its time, and next = keep * latents + turn * prediction
+export const even = x => { // rounded, halves to the even side, as Python does
+  const low = Math.floor(x);
+  return x - low === 0.5 ? low + low % 2 : Math.round(x);
+};
+
+export function schedule(config, steps) { // for each step: its time, its share of signal, and next = keep * latents + turn * prediction
   for (const name in KNOWN) if (config[name] !== KNOWN[name]) throw new Error(`The page has no ${name} ${config[name]}.`);
   const n = config.num_train_timesteps, [from, to] = [Math.sqrt(config.beta_start), Math.sqrt(config.beta_end)];
   let product = 1;
@@ -10,12 +15,11 @@ export function schedule(config, steps) { // for each step: its time, and next =
     Math.sqrt(product *= 1 - (from + (to - from) * i / (n - 1)) ** 2));
   const [first, last] = [roots[0], roots[n - 1]];
   const signal = roots.map(root => (root - last) * first / (first - last)); // none is left at the last step
-  const even = x => { const low = Math.floor(x); return x - low === 0.5 ? low + low % 2 : Math.round(x); };
   const ratio = n / steps, jump = Math.floor(ratio), apart = (n - ratio) - n; // as numpy's arange counts
   return Array.from({length: Math.ceil(n / ratio)}, (_, i) => {
     const time = even(n + i * apart) - 1, before = time - jump;
     const a = signal[time], b = Math.sqrt(1 - a * a), p = before >= 0 ? signal[before] : config.set_alpha_to_one ? 1 : first;
     const q = Math.sqrt(1 - p * p);
-    return {time, keep: p * a + q * b, turn: q * a - p * b};
+    return {time, signal: a, keep: p * a + q * b, turn: q * a - p * b};
   });
 }

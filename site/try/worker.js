@@ -1,53 +1,56 @@
-// AudioLDM's call, away from the page: words to latents, latents to sound. Messages come in as {start}, {make}, {film},
-// {hear} and {cancel}; every answer names the request it belongs to.
+// AudioLDM's call, away from the page: words to latents, latents to sound. Messages come in as {boot}, {load}, {make},
+// {film}, {hear} and {cancel}; every answer names the request it belongs to.
 import * as ort from 'onnxruntime-web/wasm';
 import {Tokenizer} from '@huggingface/tokenizers';
 import {randn} from './noise.js';
-import {schedule} from './scheduler.js';
+import {even, schedule} from './scheduler.js';
 import {RATE, griffinLim, logMel} from './sound.js';
+import {load} from './fetch.js';
+import {XzReadableStream} from 'xz-decompress';
 
-const here = name => new URL(`${name}?v=${VERSION}`, self.location.href).href; // a version is fetched once
 const tensor = (data, dims, type = 'float32') => new ort.Tensor(type, data, dims);
 const breathe = () => new Promise(done => setTimeout(done)); // lets a {cancel} in
-const sessions = {};
-let fetched = 0; // bytes
-let cancelled = 0; // requests up to this one are no longer wanted
+const cancelled = new Set(), kept = {};
+let site, turn = Promise.resolve();
 
-async function bytes(name) {
-  const answer = await fetch(here(name)), parts = [];
-  if (!answer.ok) throw new Error(`${name} could not be fetched (${answer.status}).`);
-  const reader = answer.body.getReader();
-  for (let part; !(part = await reader.read()).done;) {
-    parts.push(part.value);
-    postMessage({fetched: fetched += part.value.length});
-  }
-  return new Blob(parts).arrayBuffer();
-}
-
-ort.env.logLevel = 'error';
-ort.env.wasm.wasmPaths = {mjs: here('ort-wasm-simd-threaded.mjs')};
-const program = bytes('ort-wasm-simd-threaded.wasm');
-const loaded = load();
-
-async function load() {
-  const names = ['facts.json', 'tokenizer.json', 'tokenizer_config.json', 'filters.bin'];
-  const [facts, words, config, filters] = await Promise.all(names.map(async (name, i) =>
-    i < 3 ? (await fetch(here(name))).json() : new Float32Array(await bytes(name))));
-  return {facts, filters, tokenizer: new Tokenizer(words, config)};
-}
-
-function open(name) { // an ONNX session, made once
-  return sessions[name] ??= Promise.all([bytes(`${name}.onnx`), program]).then(([model, runtime]) => {
-    ort.env.wasm.wasmBinary ??= runtime;
-    return ort.InferenceSession.create(new Uint8Array(model), {graphOptimizationLevel: 'basic'});
-  }).catch(error => {
-    delete sessions[name]; // the next one who asks tries again
+function once(name, get) { // what is made once; after a failure the next one who asks tries again
+  return kept[name] ??= get().catch(error => {
+    delete kept[name];
     throw error;
   });
 }
 
+const file = name => load(site, name, bytes => postMessage({bytes}));
+const json = async name => JSON.parse(new TextDecoder().decode(await file(name)));
+const unpacked = async name => // from XZ, with which the runtime is a third smaller than with gzip
+  new Uint8Array(await new Response(new XzReadableStream(new Blob([await file(`${name}.xz`)]).stream())).arrayBuffer());
+
+const shared = () => once('shared', async () => {
+  const names = ['facts.json', 'tokenizer.json', 'tokenizer_config.json'];
+  const [facts, words, config] = await Promise.all(names.map(json));
+  const filters = new Float32Array((await file('filters.bin')).buffer);
+  return {facts, filters, tokenizer: new Tokenizer(words, config)};
+});
+
+const runtime = () => once('runtime', async () => {
+  const [script, program] = await Promise.all([file('ort.js'), unpacked('ort.wasm')]);
+  ort.env.logLevel = 'error';
+  ort.env.wasm.wasmPaths = {mjs: URL.createObjectURL(new Blob([script], {type: 'text/javascript'}))};
+  ort.env.wasm.wasmBinary = program;
+  ort.env.wasm.numThreads = site.threads;
+});
+
+const open = name => once(name, async () => { // an ONNX session
+  const [model] = await Promise.all([unpacked(`${name}.onnx`), runtime()]);
+  try {
+    return await ort.InferenceSession.create(model, {graphOptimizationLevel: 'basic'});
+  } catch (error) {
+    throw new Error(`The model ${name} could not be started in this browser: ${error?.message ?? error}`);
+  }
+});
+
 async function embed(words) { // as `encode_prompt`: what is beyond the limit is cut off before the last token
-  const {facts: {tokens}, tokenizer} = await loaded, every = tokenizer.encode(words).ids;
+  const {facts: {tokens}, tokenizer} = await shared(), every = tokenizer.encode(words).ids;
   const ids = every.length > tokens ? [...every.slice(0, tokens - 1), every.at(-1)] : every;
   const unseen = every.length > tokens ? tokenizer.decode(every.slice(tokens - 1, -1)).trim() : '';
   const text = await open('text');
@@ -62,33 +65,60 @@ async function decode(latents) {
 }
 
 async function sound(latents, samples) {
-  const {facts, filters} = await loaded;
+  const {facts, filters} = await shared();
   const wave = griffinLim((await decode(latents)).magnitude, facts.vocoder).slice(0, samples);
   return {wave, mel: logMel(wave, filters)};
 }
 
-async function make(id, {checkpoint, prompt, negative, steps, seconds, guidance, seed, live}) {
-  const {facts} = await loaded, guided = guidance > 1, batch = guided ? 2 : 1;
-  const [unet] = await Promise.all([open(checkpoint), open('decoder')]);
+async function encode(wave) { // as `encode_audio`: the mode of the VAE's posterior, (8, frames, 8)
+  const {filters} = await shared(), mel = logMel(wave, filters), encoder = await open('encoder');
+  const {latents} = await encoder.run({mel: tensor(mel, [1, 1, mel.length / 64, 64])});
+  return {data: latents.data, frames: latents.dims[2]};
+}
+
+async function start(noise, frames, {recording, strength, seconds, steps}, facts) { // as `begin_with`
+  const begin = recording ? steps - Math.max(1, even(strength * steps)) : 0;
+  if (!begin) return {begin, latents: noise};
+  const size = Math.ceil(Math.round((seconds + 1) * RATE) / facts.samples_per_latent) * facts.samples_per_latent;
+  const used = Math.round((seconds + 1) * RATE);
+  const wave = Float32Array.from({length: size}, (_, i) => i < used ? recording[i % recording.length] : 0);
+  const {data, frames: all} = await encode(wave), {signal} = schedule(facts.scheduler, steps)[begin];
+  const latents = noise.map((x, i) => {
+    const [channel, within] = [Math.floor(i / (8 * frames)), i % (8 * frames)];
+    return signal * data[channel * 8 * all + within] + Math.sqrt(1 - signal * signal) * x;
+  });
+  return {begin, latents};
+}
+
+async function make(id, settings) {
+  const {checkpoint, prompt, negative, steps, seconds, guidance, seed, live} = settings;
+  const {facts} = await shared(), guided = guidance > 1, batch = guided ? 2 : 1;
+  const [unet] = await Promise.all([open(checkpoint), open('text'), open('decoder')]);
   const told = [...guided ? [await embed(negative)] : [], await embed(prompt)];
   const embedding = tensor(Float32Array.from(told.flatMap(({numbers}) => numbers)), [batch, 64]);
-  postMessage({id, ready: true, unseen: told.map(({unseen}) => unseen).filter(Boolean)});
   const samples = Math.round(seconds * RATE), frames = Math.ceil(samples / facts.samples_per_latent), size = 64 * frames;
-  const path = [randn(seed, size)], pushes = [], plan = schedule(facts.scheduler, steps);
+  const {begin, latents: first} = await start(randn(seed, size), frames, settings, facts);
+  postMessage({id, ready: true, unseen: told.map(({unseen}) => unseen).filter(Boolean)});
+  const path = [first], pushes = [], plan = schedule(facts.scheduler, steps).slice(begin);
+  let cost = 0, last = 0; // of a picture, ms: at most a quarter of the time goes into pictures
   for (const [step, {time, keep, turn}] of plan.entries()) {
     await breathe();
-    if (id <= cancelled) return postMessage({id, cancelled: true});
+    if (cancelled.has(id)) return;
     const latents = path.at(-1), twice = Float32Array.from({length: batch * size}, (_, i) => latents[i % size]);
     const {prediction: {data}} = await unet.run({embedding, latents: tensor(twice, [batch, 8, frames, 8]),
       timestep: tensor(BigInt64Array.of(BigInt(time)), [], 'int64')});
     const push = latents.map((_, i) => guided ? turn * (data[size + i] - data[i]) : 0); // what the words add
     pushes.push(push);
     path.push(latents.map((x, i) => keep * x + turn * data[i] + guidance * push[i]));
-    postMessage({id, step: step + 1, steps: plan.length, mel: live ? (await decode(path.at(-1))).mel : null});
+    const now = performance.now(), picture = live && now - last > 3 * cost;
+    const mel = picture ? (await decode(path.at(-1))).mel : null;
+    if (picture) [cost, last] = [performance.now() - now, performance.now()];
+    postMessage({id, step: step + 1, steps: plan.length, mel});
   }
   await breathe();
-  if (id <= cancelled) return postMessage({id, cancelled: true});
-  postMessage({id, ...await sound(path.at(-1), samples), path, walk: guided ? walk(path, pushes, guidance) : null});
+  if (cancelled.has(id)) return;
+  const way = guided ? walk(path, pushes, guidance) : null;
+  postMessage({id, done: true, ...await sound(path.at(-1), samples), path, walk: way});
 }
 
 // The way from the noise to the sound, seen in a plane: to the right along the straight line from one to the other,
@@ -105,23 +135,26 @@ function walk(path, pushes, guidance) {
 async function film(id, path) {
   for (const [frame, latents] of path.entries()) {
     await breathe();
-    if (id <= cancelled) return;
-    postMessage({id, frame, mel: (await decode(latents)).mel});
+    if (cancelled.has(id)) return;
+    postMessage({id, frame, mel: (await decode(latents)).mel, done: frame + 1 === path.length});
   }
 }
 
-onmessage = async ({data: {id, start: threads, make: settings, film: path, hear, cancel}}) => {
+async function work({id, make: settings, film: path, hear, load: name}) {
+  if (cancelled.has(id)) return;
   try {
-    if (cancel) cancelled = Math.max(cancelled, cancel);
-    else if (settings) await make(id, settings);
+    if (settings) await make(id, settings);
     else if (path) await film(id, path);
-    else if (hear) postMessage({id, ...await sound(hear.latents, hear.samples)});
-    else {
-      ort.env.wasm.numThreads = threads;
-      await Promise.all(['text', 'decoder', 'mini-s-v2'].map(open));
-      postMessage({id, threads});
-    }
+    else if (hear) postMessage({id, done: true, ...await sound(hear.latents, hear.samples)});
+    else await Promise.all(['text', 'decoder', name].map(open)), postMessage({id, done: true});
   } catch (error) {
     postMessage({id, error: String(error?.message ?? error)});
   }
+}
+
+onmessage = ({data}) => { // one after the other; to cancel is at once
+  if (data.boot) site = data.boot;
+  else if (data.cancel) cancelled.add(data.cancel);
+  else turn = turn.then(() => work(data));
 };
+postMessage({alive: true});

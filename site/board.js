@@ -1,0 +1,41 @@
+// The sound board of the start page: a press plays a stored sound at once, a second press makes a new one.
+import * as engine from './try/engine.js';
+import {marks, node} from './try/figure.js';
+import {wav} from './try/sound.js';
+
+export function board(root) {
+  const whole = document.querySelector('.board');
+  if (!whole) return;
+  const says = node('p', {className: 'board-says'}), player = new Audio(), seeds = new Map();
+  says.setAttribute('role', 'status');
+  whole.after(says);
+  const playing = button => whole.querySelectorAll('button').forEach(one => one.classList.toggle('playing', one === button));
+  player.onended = player.onpause = () => playing();
+  let latest = 0;
+  const play = (button, address) => {
+    player.src = address;
+    player.play().then(() => playing(button)).catch(() => { says.textContent = 'This sound does not play here.'; });
+  };
+  whole.addEventListener('click', event => {
+    const button = event.target.closest('button');
+    if (!button) return;
+    const {sound, prompt} = button.dataset, seed = seeds.get(button);
+    engine.cancel(latest);
+    const link = settings => node('a', {textContent: 'Change it', href: `${new URL('try/index.html', root)}#${new URLSearchParams(settings)}`});
+    const settings = {prompt, negative: '', checkpoint: 'mini-s-v2', steps: 10, seconds: 2.56, guidance: 2.5, seed: seed ?? 0};
+    seeds.set(button, (seed ?? 0) + 1);
+    if (seed === undefined) {
+      says.replaceChildren(`“${prompt}”, made by the small model of these lessons. Press again for a new one. `, link(settings));
+      return play(button, new URL(sound, root));
+    }
+    says.textContent = 'Making a new one here ... (the first time brings the model, 8 MB)';
+    const start = performance.now();
+    latest = engine.ask({make: settings}, ({wave, error}) => {
+      if (error) says.textContent = error;
+      if (!wave) return;
+      const took = ((performance.now() - start) / 1000).toFixed(1);
+      says.replaceChildren(`“${prompt}”, new: made here in ${took} s with seed ${settings.seed}. `, link(settings));
+      play(button, URL.createObjectURL(wav(wave, marks(settings))));
+    });
+  });
+}

@@ -1,0 +1,58 @@
+// Files of the site, checked: an address holds the CRC-32 of its file (?v=), so that a cut or foreign answer is noticed.
+const TABLE = Uint32Array.from({length: 256}, (_, n) => {
+  for (let k = 0; k < 8; k++) n = n & 1 ? n >>> 1 ^ 0xedb88320 : n >>> 1;
+  return n;
+});
+export const STALL = 8000; // ms without a byte, or without a sign of life
+
+export function crc32(bytes) {
+  let sum = -1;
+  for (let i = 0; i < bytes.length; i++) sum = sum >>> 8 ^ TABLE[(sum ^ bytes[i]) & 255];
+  return (~sum >>> 0).toString(16).padStart(8, '0');
+}
+
+export const within = (ms, promise, words) => { // rejects with the words, or resolves without a value
+  let timer;
+  return Promise.race([promise, new Promise((done, fail) => {
+    timer = setTimeout(() => words ? fail(new Error(words)) : done(), ms);
+  })]).finally(() => clearTimeout(timer));
+};
+
+async function attempt({root, files}, name, cache, progress) {
+  const stop = new AbortController(), parts = [], [size, sum] = files[name];
+  const limited = promise => within(STALL, promise, `The server sends nothing: ${name} did not come within 8 seconds.`);
+  try {
+    const answer = await limited(fetch(`${root}${name}?v=${sum}`, {cache, signal: stop.signal}).catch(() => {
+      throw new Error(`${name} could not be fetched: there is no network, or the server does not answer.`);
+    }));
+    if (!answer.ok) throw new Error(`The server has no ${name}: it answered ${answer.status}.`);
+    const reader = answer.body.getReader();
+    for (let part, came = 0; !(part = await limited(reader.read().catch(() => {
+      throw new Error(`The connection broke: ${name} arrived cut short, ${came} of ${size} bytes.`);
+    }))).done;) {
+      parts.push(part.value);
+      came += part.value.length;
+      progress?.(part.value.length);
+    }
+  } finally {
+    stop.abort();
+  }
+  const bytes = new Uint8Array(await new Blob(parts).arrayBuffer());
+  if (crc32(bytes) === sum) return bytes;
+  progress?.(-bytes.length);
+  const start = new TextDecoder().decode(bytes.subarray(0, 200)).trimStart();
+  if (/^<(!doctype|html|\?xml)/i.test(start)) {
+    throw new Error(`Instead of ${name} a web page came: the server, or a filter on the way, put it there.`);
+  }
+  if (bytes.length < size) throw new Error(`The server sent ${name} cut short: ${bytes.length} of ${size} bytes.`);
+  throw new Error(`The server has another ${name} than this page was made for: reload the page.`);
+}
+
+export async function load(site, name, progress) { // the bytes of a file; asked for twice before it is given up
+  try {
+    return await attempt(site, name, 'default', progress);
+  } catch (error) {
+    if (/sends nothing|no network/.test(error.message)) throw error;
+    return attempt(site, name, 'reload', progress);
+  }
+}

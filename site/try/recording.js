@@ -1,0 +1,52 @@
+// A recording, from a file or the microphone, at 16 kHz and in one channel.
+import {RATE} from './sound.js';
+
+const LONGEST = 60; // seconds
+
+async function decoded(data) {
+  const context = new OfflineAudioContext(1, 1, RATE); // decodes to its own rate
+  const sound = await context.decodeAudioData(data).catch(() => {
+    throw new Error('This file is no sound that the browser can read: try WAV, MP3, M4A or OGG.');
+  });
+  const channels = Array.from({length: sound.numberOfChannels}, (_, i) => sound.getChannelData(i));
+  const wave = channels[0].slice(0, LONGEST * RATE).map((_, i) => channels.reduce((sum, c) => sum + c[i], 0) / channels.length);
+  if (wave.length < 1024) throw new Error('The recording is shorter than 64 ms.');
+  if (wave.every(x => Math.abs(x) < 1e-4)) throw new Error('The recording is silent: is the microphone off?');
+  return wave;
+}
+
+export function recorder(within, found, fail) { // wires the file field, the microphone's button and the button that forgets
+  const [file, button, forget] = ['[type=file]', '.record', '.forget'].map(selector => within.querySelector(selector));
+  const take = async data => {
+    try {
+      const wave = await decoded(data);
+      forget.hidden = false;
+      found(wave);
+    } catch (error) { fail(error.message); }
+  };
+  let running;
+  file.addEventListener('change', async () => { if (file.files[0]) take(await file.files[0].arrayBuffer()); });
+  forget.addEventListener('click', () => { forget.hidden = true; file.value = ''; found(null); });
+  button.hidden = !navigator.mediaDevices?.getUserMedia || typeof MediaRecorder !== 'function';
+  button.addEventListener('click', async () => {
+    if (running) return running.stop();
+    try {
+      const stream = await navigator.mediaDevices.getUserMedia({audio: {echoCancellation: false, noiseSuppression: false, autoGainControl: false}});
+      const parts = [];
+      running = new MediaRecorder(stream);
+      running.ondataavailable = event => parts.push(event.data);
+      running.onstop = async () => {
+        running = undefined;
+        button.textContent = '● Record';
+        for (const track of stream.getTracks()) track.stop();
+        take(await new Blob(parts).arrayBuffer());
+      };
+      running.start();
+      button.textContent = '■ Stop';
+      setTimeout(() => running?.state === 'recording' && running.stop(), 1000 * LONGEST);
+    } catch (error) {
+      running = undefined;
+      fail(`The microphone cannot be used: ${error.message}`);
+    }
+  });
+}
