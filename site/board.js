@@ -6,10 +6,10 @@ import {wav} from './try/sound.js';
 export function board(root) {
   const whole = document.querySelector('.board');
   if (!whole) return;
-  const says = node('p', {className: 'board-says'}), player = new Audio(), seeds = new Map();
-  says.setAttribute('role', 'status');
-  whole.after(says);
-  const playing = button => whole.querySelectorAll('button').forEach(one => one.classList.toggle('playing', one === button));
+  const says = document.querySelector('.board-says'), player = new Audio(), seeds = new Map();
+  const playing = button => {
+    for (const one of whole.querySelectorAll('button')) one.classList.toggle('playing', one === button);
+  };
   player.onended = player.onpause = () => playing();
   let latest = 0;
   const play = (button, address) => {
@@ -21,11 +21,14 @@ export function board(root) {
     if (!button) return;
     const {sound, prompt} = button.dataset, seed = seeds.get(button);
     engine.cancel(latest);
-    const link = settings => node('a', {textContent: 'Change it', href: `${new URL('try/index.html', root)}#${new URLSearchParams(settings)}`});
-    const settings = {prompt, negative: '', checkpoint: 'mini-s-v2', steps: 10, seconds: 2.56, guidance: 2.5, seed: seed ?? 0};
+    const settings = {prompt, negative: '', checkpoint: 'mini-s-v2', steps: 10, seconds: 2.56, guidance: 2.5,
+      seed: seed ?? 0};
+    const href = `${new URL('try/index.html', root)}#${new URLSearchParams(settings)}`;
+    const link = node('a', {textContent: 'Change it', href});
     seeds.set(button, (seed ?? 0) + 1);
     if (seed === undefined) {
-      says.replaceChildren(`“${prompt}”, made by the small model of these lessons. Press again for a new one. `, link(settings));
+      says.replaceChildren(`“${prompt}”, made by the small model of these lessons. Press again for a new one. `,
+        link);
       return play(button, new URL(sound, root));
     }
     says.textContent = 'Making a new one here ... (the first time brings the model, 8 MB)';
@@ -34,7 +37,7 @@ export function board(root) {
       if (error) says.textContent = error;
       if (!wave) return;
       const took = ((performance.now() - start) / 1000).toFixed(1);
-      says.replaceChildren(`“${prompt}”, new: made here in ${took} s with seed ${settings.seed}. `, link(settings));
+      says.replaceChildren(`“${prompt}”, new: made here in ${took} s with seed ${settings.seed}. `, link);
       play(button, URL.createObjectURL(wav(wave, marks(settings))));
     });
   });

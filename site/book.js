@@ -7,6 +7,7 @@ import {reading} from './reading.js';
 
 const root = new URL(document.documentElement.dataset.content_root ?? './', location.href);
 const begin = () => {
+  document.documentElement.dataset.alive = '';
   place(root);
   changeable();
   board(root);

@@ -88,6 +88,6 @@ def arrange(folder: Path, board: str) -> None:
         (folder / f"{name}.md").write_text(docs[name], encoding="utf-8")
     more = [f"{title} <{name}>" for name, title in DOCS.items() if name in docs]
     front = (Path(__file__).parent / "index.md").read_text(encoding="utf-8")
-    for mark, lines in {"<!-- board -->": [board], "<!-- cards -->": cards, "<!-- lessons -->": names, "<!-- more -->": more}.items():
-        front = front.replace(mark, "\n".join(lines))
+    for mark, lines in {"board": [board], "cards": cards, "lessons": names, "more": more}.items():
+        front = front.replace(f"<!-- {mark} -->", "\n".join(lines))
     (folder / "index.md").write_text(front, encoding="utf-8")

@@ -22,6 +22,10 @@ SOURCE = ROOT / ".cache" / "book"  # what Sphinx reads
 MODULES = SITE / "node_modules"
 RUNTIME = MODULES / "onnxruntime-web" / "dist" / "ort-wasm-simd-threaded.wasm"
 WEIGHTS = {"lc": 0, "lp": 1, "pb": 1}  # for LZMA: numbers of two bytes, the upper one alike
+LATE = """<script>setTimeout(() => { // what the page says where its script did not come
+  if (!document.documentElement.dataset.alive) document.querySelector('.board-says').textContent =
+    'The script of this page did not come: the server is slow, or a filter holds it back. Reload to try again.';
+}, 8000)</script>"""
 BETTER = {  # HTML of the theme, Sphinx and pandas that hides something from those who listen to the page
     r' aria-label="(?:Search|Toggle hidden content)"(?=[^>]*>\s*<(?:i|p|svg)\b)': "",
     r"<th\b([^>]*)>\s*(?:<p>\s*</p>)?\s*</th>": r"<td\1></td>",
@@ -133,7 +137,8 @@ def the_board(folder: Path) -> str:
             f'<img alt="" src="board/{drawing.name}?v={checksum(drawing)}" width="256" height="64">{name}</button>'
         )
     picture.save(folder / "card.png", optimize=True)
-    return f'<div class="board" role="group" aria-label="24 sounds, each by a press">\n{"".join(tiles)}\n</div>'
+    buttons = f'<div class="board" role="group" aria-label="24 sounds, each by a press">\n{"".join(tiles)}\n</div>'
+    return f'{buttons}\n<p class="board-says" role="status"></p>\n{LATE}'
 
 
 def the_book(folder: Path) -> None:

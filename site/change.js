@@ -1,9 +1,9 @@
 // "Change it": every sound of the book that its settings make again can be made anew on the page, beside its sister.
 import * as engine from './try/engine.js';
-import {alive, dress, flip, node, short, teach, unknown} from './try/figure.js';
+import {TOGGLES, alive, dress, flip, node, short, teach, unknown} from './try/figure.js';
 
-const WORDS = ['low', 'high', 'slow', 'fast', 'clear', 'muffled', 'noisy', 'in the rain', 'in the wind', 'in a forest', 'at the beach'];
-const NUMBERS = {steps: ['steps', 1, 100, 1], seconds: ['s', 0.08, 20.48, 0.01], guidance: ['guidance', 0, 20, 0.1]};
+const NUMBERS = {steps: ['steps', 1, 100, 1], seconds: ['s', 0.08, 20.48, 'any'], guidance: ['guidance', 0, 20, 'any']};
+const FIELDS = ['prompt', 'negative', 'steps', 'seconds', 'guidance', 'seed'];
 let open; // the one form of a page
 
 function stored(figure) { // what the lesson's cell asked for, or nothing
@@ -40,24 +40,22 @@ function show(pill, figure, lesson) {
   close();
   const grid = figure.closest('.aldm'), form = node('form', {className: 'change'});
   form.setAttribute('aria-label', 'Change this sound');
-  const field = (name, type, value, label) => {
-    const input = node('input', {name, type, value, autocomplete: 'off'});
+  const field = (name, type, value, label, more) => {
+    const input = node('input', {name, type, value, autocomplete: 'off', ...more});
     input.setAttribute('aria-label', label);
     return input;
   };
   const button = (textContent, onclick) => node('button', {type: 'button', textContent, onclick});
-  const prompt = field('prompt', 'text', lesson.prompt, 'Prompt'), says = node('p');
-  Object.assign(prompt, {maxLength: 500, required: true});
+  const prompt = field('prompt', 'text', lesson.prompt, 'Prompt', {maxLength: 500, required: true}), says = node('p');
   says.setAttribute('role', 'status');
   const numbers = Object.entries(NUMBERS).map(([key, [unit, min, max, step]]) =>
-    node('label', {}, Object.assign(field(key, 'number', short(lesson[key]), key), {min, max, step: 'any', required: true}), unit));
-  const seed = Object.assign(field('seed', 'number', lesson.seed, 'Seed'), {min: 0, max: 4294967295, step: 1, required: true});
+    node('label', {}, field(key, 'number', short(lesson[key]), key, {min, max, step, required: true}), unit));
+  const seed = field('seed', 'number', lesson.seed, 'Seed', {min: 0, max: 4294967295, step: 1, required: true});
   const dice = button('🎲', () => { seed.value = Math.floor(Math.random() * 10000); });
   dice.setAttribute('aria-label', 'Another seed');
-  const negative = field('negative', 'text', lesson.negative, 'Negative prompt');
-  negative.placeholder = 'without ...';
+  const negative = field('negative', 'text', lesson.negative, 'Negative prompt', {placeholder: 'without ...'});
   const main = node('button', {className: 'main', textContent: 'Make it here'});
-  const more = node('select', {}, new Option('＋ a word', ''), ...WORDS.map(word => new Option(word, word)));
+  const more = node('select', {}, new Option('＋ a word', ''), ...TOGGLES.flat().map(word => new Option(word, word)));
   more.setAttribute('aria-label', 'Add a word, and compare');
   const state = open = {pill, form, made: [], making: 0};
   const turn = button('⇄ A/B while it plays', () => {
@@ -66,11 +64,11 @@ function show(pill, figure, lesson) {
   });
   turn.hidden = true;
   const settings = () => {
-    const values = Object.fromEntries(['prompt', 'negative', 'steps', 'seconds', 'guidance', 'seed'].map(key => [key, form.elements[key].value]));
-    for (const key of ['steps', 'seconds', 'guidance', 'seed']) {
+    const values = Object.fromEntries(FIELDS.map(key => [key, form.elements[key].value]));
+    for (const key of FIELDS.slice(2)) {
       values[key] = String(values[key]) === short(lesson[key]) ? lesson[key] : +values[key]; // 2.5 may stand for 2.504
     }
-    return {...values, steps: Math.round(values.steps), checkpoint: lesson.checkpoint};
+    return {...values, checkpoint: lesson.checkpoint};
   };
   const make = async (stay = false) => { // `stay`: the last one stays, and the comparison grows
     if (!form.reportValidity()) return;
@@ -115,15 +113,15 @@ function show(pill, figure, lesson) {
   });
   const next = button('＋ next seed', () => { seed.value = (+seed.value + 1) % 4294967296; make(true); });
   const back = button('↺ the lesson’s', () => {
-    for (const key in lesson) if (form.elements[key]) form.elements[key].value = key === 'prompt' || key === 'negative' ? lesson[key] : short(lesson[key]);
+    for (const [i, key] of FIELDS.entries()) form.elements[key].value = i < 2 ? lesson[key] : short(lesson[key]);
   });
-  form.append(node('div', {className: 'line'}, prompt, node('label', {}, dice, 'seed', seed), main),
-    node('div', {className: 'line'}, ...numbers, negative), node('div', {className: 'line'}, turn, back, more, next), says);
+  const lines = [[prompt, node('label', {}, dice, 'seed', seed), main], [...numbers, negative], [turn, back, more, next]];
+  form.append(...lines.map(parts => node('div', {className: 'line'}, ...parts)), says);
   form.addEventListener('submit', event => { event.preventDefault(); make(); });
   form.addEventListener('keydown', event => { event.stopPropagation(); if (event.key === 'Escape') close(true); });
   grid.after(form);
-  const size = lesson.checkpoint === 'mini-s-v2' ? 'The first time brings 8 MB.' : `Brings ${lesson.checkpoint} as well, once.`;
-  says.textContent = `The model runs on this device. ${size}`;
+  const also = lesson.checkpoint === 'mini-s-v2' ? '' : `, and ${lesson.checkpoint}`;
+  says.textContent = `The model runs on this device. The first time brings 8 MB${also}.`;
   pill.setAttribute('aria-expanded', true);
   prompt.focus();
 }

@@ -1,4 +1,4 @@
-// Registers the service worker, and has it keep what this page has already fetched; never waits longer than three seconds.
+// Registers the service worker, and has it keep what this page has already fetched; waits three seconds at most.
 import {within} from './try/fetch.js';
 
 async function register(root) {

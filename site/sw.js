@@ -9,7 +9,9 @@ async function genuine(url, answer) { // a portal's page, a filter's page or hal
   if (answer.status !== 200 || answer.redirected) return false;
   const html = /html/.test(answer.headers.get('content-type')), sum = url.searchParams.get('v');
   const bytes = new Uint8Array(await answer.arrayBuffer());
-  if (/^[0-9a-f]{8}$/.test(sum)) return [crc32(bytes), crc32(bytes.filter(byte => byte !== 13))].includes(sum); // Sphinx
+  if (/^[0-9a-f]{8}$/.test(sum)) { // Sphinx leaves out carriage returns
+    return [crc32(bytes), crc32(bytes.filter(byte => byte !== 13))].includes(sum);
+  }
   return isPage(url) ? /AudioLDM/.test(new TextDecoder().decode(bytes)) : !html;
 }
 
@@ -28,7 +30,8 @@ async function answer(event) {
   if (versioned && old && request.cache !== 'reload') return isolated(old);
   try {
     let fresh = await (old ? within(4000, fetch(request), 'slow') : fetch(request));
-    if (versioned && request.destination && !await genuine(url, fresh.clone())) fresh = await fetch(url, {cache: 'reload'});
+    const bad = versioned && request.destination && !await genuine(url, fresh.clone());
+    if (bad) fresh = await fetch(url, {cache: 'reload'});
     event.waitUntil(keep(cache, request, fresh.clone()));
     return isolated(fresh);
   } catch (error) {
@@ -37,9 +40,10 @@ async function answer(event) {
     if (kept) return isolated(kept);
     if (request.mode !== 'navigate') throw error;
     const words = 'There is no network, and this page was never opened here before.';
-    const links = ['index.html', 'try/index.html'].map(to => `<p><a href="${new URL(to, registration.scope)}">${to}</a></p>`);
+    const link = to => `<p><a href="${new URL(to, registration.scope)}">${to}</a></p>`;
     return new Response(`<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport"
-content="width=device-width"><title>AudioLDM: no network</title><h1>No network</h1><p>${words} Kept are:</p>${links.join('')}`,
+content="width=device-width"><title>AudioLDM: no network</title><h1>No network</h1><p>${words}</p>
+${link('index.html')}${link('try/index.html')}`,
     {status: 503, headers: {'content-type': 'text/html'}});
   }
 }
@@ -59,8 +63,8 @@ addEventListener('activate', event => event.waitUntil((async () => {
 })()));
 addEventListener('fetch', event => {
   const {request} = event;
-  if (request.method !== 'GET' || new URL(request.url).origin !== location.origin || request.headers.has('range')) return;
-  event.respondWith(answer(event));
+  const ours = request.method === 'GET' && new URL(request.url).origin === location.origin;
+  if (ours && !request.headers.has('range')) event.respondWith(answer(event));
 });
 addEventListener('message', event => event.waitUntil((async () => {
   const cache = await store();

@@ -32,7 +32,7 @@ async function boot() {
   const begun = worker = new Worker(address, {type: 'module'});
   const alive = new Promise((done, fail) => {
     begun.onmessage = ({data}) => worker === begun && (data.alive ? done() : hear(data));
-    begun.onerror = event => fail(new Error(`The browser did not run the worker: ${event.message || 'no reason given'}.`));
+    begun.onerror = ({message}) => fail(new Error(`The browser did not run the worker: ${message || 'no reason'}.`));
   });
   await within(STALL, alive, 'The browser did not start the worker within 8 seconds: close other tabs, or reload.');
   URL.revokeObjectURL(address);

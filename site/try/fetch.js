@@ -1,4 +1,4 @@
-// Files of the site, checked: an address holds the CRC-32 of its file (?v=), so that a cut or foreign answer is noticed.
+// Files of the site, checked: an address holds the CRC-32 of its file (?v=), so a cut or foreign answer is noticed.
 const TABLE = Uint32Array.from({length: 256}, (_, n) => {
   for (let k = 0; k < 8; k++) n = n & 1 ? n >>> 1 ^ 0xedb88320 : n >>> 1;
   return n;

@@ -1,4 +1,4 @@
-// What the maker and the book share: pictures, loudness, words the model never read, and what differs between two sounds.
+// What the maker and the book share: pictures, loudness, words the model never read, what differs between two sounds.
 import {RATE, wav} from './sound.js';
 
 export const short = x => String(+(+x).toFixed(2));
@@ -8,6 +8,14 @@ export const node = (name, properties = {}, ...within) => {
   return made;
 };
 export const alive = () => document.body.append(node('script', {textContent: PLAYER})); // wires new players
+export const TOGGLES = [['low', 'high'], ['slow', 'fast'], ['clear', 'muffled', 'noisy'], ['in the rain', 'in the wind',
+  'in a forest', 'at the beach']]; // one of a group at a time; each stands in mini/captions.py
+export const memory = name => { // what an earlier visit left; nothing where the browser keeps nothing
+  try { return JSON.parse(localStorage[name] ?? 'null'); } catch { return null; }
+};
+export const keep = (name, value) => {
+  try { localStorage[name] = JSON.stringify(value); } catch {}
+};
 const LOUD = 0.2; // RMS of full scale: what is louder is played turned down
 
 export function picture(mel, {db_range: [low, high], colours}) { // (frames, 64) natural logarithms, as utils/player.py
@@ -28,7 +36,8 @@ export function axes(plot, seconds) {
     b.style[side] = `${100 * share}%`;
     plot.append(b);
   };
-  plot.replaceChildren(node('b', {className: 'x', textContent: 'time (s)'}), node('b', {className: 'y', textContent: 'kHz (mel)'}));
+  const name = (className, textContent) => node('b', {className, textContent});
+  plot.replaceChildren(name('x', 'time (s)'), name('y', 'kHz (mel)'));
   for (let i = 0; i * step <= 1.001 * seconds; i++) mark('t', 'left', i * step / seconds, short(i * step));
   const mel = f => f < 1000 ? f * 3 / 200 : 15 + 27 * Math.log(f / 1000) / Math.log(6.4);
   for (const f of [0, 500, 1000, 2000, 4000, 8000]) mark('f', 'bottom', mel(f) / mel(8000), short(f / 1000));
@@ -45,8 +54,9 @@ export function marks(made) { // what made the sound, inside the file, as `Clip.
     digital_source_type: 'trainedAlgorithmicMedia'})};
 }
 
-export function dress(figure, made, {wave, mel}, facts, {label = '', note = '', axis = 0} = {}) { // fill a player's figure
-  const $ = selector => figure.querySelector(selector), duration = wave.length / RATE, across = Math.max(axis, duration);
+export function dress(figure, made, {wave, mel}, facts, {label = '', note = '', axis = 0} = {}) { // fills a figure
+  const $ = selector => figure.querySelector(selector);
+  const duration = wave.length / RATE, across = Math.max(axis, duration);
   const peak = wave.reduce((most, x) => Math.max(most, Math.abs(x)), 0);
   const level = Math.sqrt(wave.reduce((sum, x) => sum + x * x, 0) / wave.length);
   const volume = Math.min(1, LOUD / level, peak > 1 ? 1 / peak : 1), down = Math.round(-20 * Math.log10(volume));
@@ -90,8 +100,8 @@ export function unknown(text, {words, sounds}) { // a sentence on words that wer
     'It knows no sound in this sentence, and guesses.'}`;
 }
 
-const NAMES = {prompt: 'words', negative: 'negative prompt', checkpoint: 'checkpoint', steps: 'steps', seconds: 'length',
-  guidance: 'guidance', seed: 'seed'};
+const NAMES = {prompt: '', negative: 'without ', checkpoint: 'checkpoint ', steps: 'steps ', seconds: 'length ',
+  guidance: 'guidance ', seed: 'seed '};
 
 export function differs(from, to) { // names of the settings that differ
   return Object.keys(NAMES).filter(key => String(from[key] ?? '') !== String(to[key] ?? ''));
@@ -103,8 +113,8 @@ export function teach(from, to) { // what changed, as nodes, and what can be lea
     let [before, after] = [from[key], to[key]].map(value => String(value ?? '').split(' '));
     while (before.length && after.length && before[0] === after[0]) before.shift(), after.shift();
     while (before.length && after.length && before.at(-1) === after.at(-1)) before.pop(), after.pop();
-    line.push(key === 'prompt' || key === 'negative' ? '' : `${NAMES[key]} `,
-      node('s', {textContent: before.join(' ') || '(nothing)'}), ' → ', node('b', {textContent: after.join(' ') || '(nothing)'}), '. ');
+    const word = (tag, words) => node(tag, {textContent: words.join(' ') || '(nothing)'});
+    line.push(NAMES[key], word('s', before), ' → ', word('b', after), '. ');
   }
   if (!changed.length) return ['Nothing differs: the same settings give the same sound.'];
   const noise = changed.includes('seconds') ? 'Another length is another noise (lesson 03). '

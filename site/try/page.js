@@ -1,7 +1,7 @@
 // The page: what to make, the takes, and everything that is drawn. The work is done in worker.js.
 import {offline} from '../offline.js';
 import * as engine from './engine.js';
-import {alive, dress, flip, name, node, picture, short, unknown} from './figure.js';
+import {TOGGLES, alive, dress, flip, keep, memory, name, node, picture, short, unknown} from './figure.js';
 import {recorder} from './recording.js';
 import {RATE, wav} from './sound.js';
 import {video} from './video.js';
@@ -11,8 +11,6 @@ const form = $('#form'), fields = form.elements, status = $('#status'), progress
 const FIELDS = ['prompt', 'negative', 'checkpoint', 'steps', 'seconds', 'guidance', 'seed'];
 const IDEAS = ['Techno music with a strong, upbeat tempo and high melodic riffs', 'a dog barking in the rain',
   'a slow, low church bell', 'a fast high piano melody'];
-const TOGGLES = [['low', 'high'], ['slow', 'fast'], ['clear', 'muffled', 'noisy'], ['in the rain', 'in the wind',
-  'in a forest', 'at the beach']]; // one of a group at a time; each stands in mini/captions.py
 const KEPT = 'audioldm-takes', MOST = 50;
 let facts, making = 0, current = '', recording = null;
 const films = new Set(); // requests for pictures that may be dropped
@@ -98,7 +96,8 @@ function walk({guidance, points, pushes}) { // the way from noise to sound, and 
     h - edge - (y - lo[1]) / (hi[1] - lo[1] || 1) * (h - 2 * edge)].map(x => x.toFixed(1)).join(' ');
   const line = (from, to, kind) => `<path class="${kind}" d="M${at(from)}L${at(to)}"/>`;
   const dot = (p, kind, r) => `<circle class="${kind}" r="${r}" cx="${at(p).replace(' ', '" cy="')}"/>`;
-  const words = (p, text, side) => `<text text-anchor="${side}" x="${at(p).replace(' ', '" dy="24" y="')}">${text}</text>`;
+  const words = (p, text, side) =>
+    `<text text-anchor="${side}" x="${at(p).replace(' ', '" dy="24" y="')}">${text}</text>`;
   return `<p>The walk of guidance. Each step has two proposals: <b class="plain">without your words</b> and
 <b class="worded">with them</b>. The difference is what the words add. Guidance ${guidance} takes it ${guidance} times, so
 the <b class="path">way to the sound</b> goes beyond both.</p>
@@ -116,7 +115,8 @@ ${points.map(p => dot(p, 'path', 5)).join('')}${words(points[0], 'noise', 'start
 
 function show(made, answer, took) {
   const take = $('#take').content.cloneNode(true).firstElementChild, within = selector => $(selector, take);
-  const {wave, path, walk: steps} = answer, audio = dress(within('figure'), made, answer, facts, {note: `made in ${took.toFixed(1)} s`});
+  const {wave, path, walk: steps} = answer, note = `made in ${took.toFixed(1)} s`;
+  const audio = dress(within('figure'), made, answer, facts, {note});
   Object.assign(within('.wav'), {href: audio.src, download: `${name(made)}.wav`});
   within('code').textContent = python(made);
   const copy = (button, text) => button.addEventListener('click', async () => {
@@ -139,7 +139,7 @@ function show(made, answer, took) {
   within('.walk').innerHTML = steps ? walk(steps) : '<p>With guidance 1 the words are taken once: no walk to see.</p>';
   $('#takes').prepend(take);
   const picks = [...document.querySelectorAll('#takes .pick')]; // the newest two are compared, until others are picked
-  if (picks.filter(pick => pick.checked).length !== 2 || picks[1]?.checked) picks.forEach((pick, i) => { pick.checked = i < 2; });
+  if (picked().length !== 2 || picks[1]?.checked) picks.forEach((pick, i) => { pick.checked = i < 2; });
   listed();
   alive();
   within('figure').scrollIntoView({block: 'nearest'});
@@ -155,22 +155,21 @@ function listed() {
 }
 
 function kept() { // settings of earlier takes: the same settings make the same sound
-  try {
-    const every = JSON.parse(localStorage[KEPT] ?? '[]');
-    return Array.isArray(every) ? every.filter(one => one && typeof one.prompt === 'string').slice(0, MOST) : [];
-  } catch { return []; }
+  const every = memory(KEPT);
+  return Array.isArray(every) ? every.filter(one => one && typeof one.prompt === 'string').slice(0, MOST) : [];
 }
 
 function remember(made) {
   const same = JSON.stringify(made), others = kept().filter(one => JSON.stringify(one) !== same);
-  try { localStorage[KEPT] = JSON.stringify([made, ...others].slice(0, MOST)); } catch {} // private windows may refuse
+  keep(KEPT, [made, ...others].slice(0, MOST));
 }
 
 function earlier() {
   const every = kept();
   $('#earlier').hidden = !every.length;
   $('#earlier ol').replaceChildren(...every.map(made => {
-    const words = `${made.checkpoint}, ${made.steps} steps, ${short(made.seconds)} s, guidance ${made.guidance}, seed ${made.seed}`;
+    const {checkpoint, steps, seconds, guidance, seed} = made;
+    const words = `${checkpoint}, ${steps} steps, ${short(seconds)} s, guidance ${guidance}, seed ${seed}`;
     const again = node('button', {type: 'button', textContent: 'Make again', onclick() { fill(made); make(); }});
     again.setAttribute('aria-label', `Make again: ${made.prompt.slice(0, 60)}`);
     return node('li', {}, again, ' ', node('bdi', {textContent: made.prompt}), ' ', node('small', {textContent: words}));
@@ -215,12 +214,13 @@ function screen(take, made, path, samples) { // the film of a take; its frames a
   $('.video', take).addEventListener('click', () => fetchFrames(() => {
     say('The film is recorded while it plays ...');
     video(frames, $('audio', take).src, made.prompt).then(file => {
-      const saved = node('a', {href: URL.createObjectURL(file), download: `${name(made)}.${/mp4/.test(file.type) ? 'mp4' : 'webm'}`});
-      saved.click();
+      const download = `${name(made)}.${/mp4/.test(file.type) ? 'mp4' : 'webm'}`;
+      node('a', {href: URL.createObjectURL(file), download}).click();
       say('The video is saved.');
     }).catch(error => fail(`The video could not be recorded: ${error.message}`));
   }));
-  $('.listen', take).addEventListener('click', () => engine.ask({hear: {latents: path[+scrub.value], samples}}, ({wave, error}) => {
+  const hear = () => ({hear: {latents: path[+scrub.value], samples}});
+  $('.listen', take).addEventListener('click', () => engine.ask(hear(), ({wave, error}) => {
     if (error) fail(error);
     if (!wave) return;
     for (const other of document.querySelectorAll('audio')) other.pause();
@@ -265,8 +265,8 @@ function make() { // the newest press wins
     busy(0);
     show(made, answer, took);
     const cut = unseen.map(x => ` The text encoder takes ${facts.tokens} tokens: it does not see “${x.slice(0, 40)}”.`);
-    const strange = unknown(made.prompt, facts);
-    say(`Done in ${took.toFixed(1)} s: ${short(answer.wave.length / RATE)} s of sound.${cut.join('')}${strange && ` ${strange}`}`);
+    const done = `Done in ${took.toFixed(1)} s: ${short(answer.wave.length / RATE)} s of sound.${cut.join('')}`;
+    say(`${done} ${unknown(made.prompt, facts)}`.trim());
   });
   busy(id);
 }
@@ -299,7 +299,9 @@ function begin() {
   engine.place(new URL('..', location.href));
   const chip = (text, act, className = '') => node('button', {type: 'button', textContent: text, className, onclick: act});
   for (const words of IDEAS) $('#ideas').append(chip(words.slice(0, 40), () => { fill({prompt: words}); submit(); }));
-  for (const group of TOGGLES) for (const words of group) $('#toggles').append(chip(words, () => toggle(words, group), 'toggle'));
+  for (const group of TOGGLES) {
+    $('#toggles').append(...group.map(words => chip(words, () => toggle(words, group), 'toggle')));
+  }
   addEventListener('hashchange', () => fill(Object.fromEntries(new URLSearchParams(location.hash.slice(1)))));
   form.addEventListener('input', describe);
   form.addEventListener('submit', event => { event.preventDefault(); submit(); });
@@ -320,7 +322,8 @@ function begin() {
   }, fail);
   engine.say.progress = all => {
     const size = 1e6 * (facts?.megabytes ?? 8);
-    if (!status.classList.contains('wrong') && all < size) say(`Fetching the model, once: ${10 * Math.floor(10 * all / size)}%`);
+    if (status.classList.contains('wrong') || all >= size) return; // an error stays
+    say(`Fetching the model, once: ${10 * Math.floor(10 * all / size)}%`);
   };
   engine.say.slow = fail;
   earlier();

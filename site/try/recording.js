@@ -9,13 +9,14 @@ async function decoded(data) {
     throw new Error('This file is no sound that the browser can read: try WAV, MP3, M4A or OGG.');
   });
   const channels = Array.from({length: sound.numberOfChannels}, (_, i) => sound.getChannelData(i));
-  const wave = channels[0].slice(0, LONGEST * RATE).map((_, i) => channels.reduce((sum, c) => sum + c[i], 0) / channels.length);
+  const mean = i => channels.reduce((sum, channel) => sum + channel[i], 0) / channels.length;
+  const wave = channels[0].slice(0, LONGEST * RATE).map((_, i) => mean(i));
   if (wave.length < 1024) throw new Error('The recording is shorter than 64 ms.');
   if (wave.every(x => Math.abs(x) < 1e-4)) throw new Error('The recording is silent: is the microphone off?');
   return wave;
 }
 
-export function recorder(within, found, fail) { // wires the file field, the microphone's button and the button that forgets
+export function recorder(within, found, fail) { // wires the file field, the microphone's button, the one that forgets
   const [file, button, forget] = ['[type=file]', '.record', '.forget'].map(selector => within.querySelector(selector));
   const take = async data => {
     try {
@@ -31,7 +32,8 @@ export function recorder(within, found, fail) { // wires the file field, the mic
   button.addEventListener('click', async () => {
     if (running) return running.stop();
     try {
-      const stream = await navigator.mediaDevices.getUserMedia({audio: {echoCancellation: false, noiseSuppression: false, autoGainControl: false}});
+      const audio = {echoCancellation: false, noiseSuppression: false, autoGainControl: false};
+      const stream = await navigator.mediaDevices.getUserMedia({audio});
       const parts = [];
       running = new MediaRecorder(stream);
       running.ondataavailable = event => parts.push(event.data);

@@ -7,7 +7,8 @@ export const even = x => { // rounded, halves to the even side, as Python does
   return x - low === 0.5 ? low + low % 2 : Math.round(x);
 };
 
-export function schedule(config, steps) { // for each step: its time, its share of signal, and next = keep * latents + turn * prediction
+// For each step: its time, its share of signal, and next = keep * latents + turn * prediction.
+export function schedule(config, steps) {
   for (const name in KNOWN) if (config[name] !== KNOWN[name]) throw new Error(`The page has no ${name} ${config[name]}.`);
   const n = config.num_train_timesteps, [from, to] = [Math.sqrt(config.beta_start), Math.sqrt(config.beta_end)];
   let product = 1;

@@ -68,23 +68,13 @@ export function logMel(wave, filters) { // (frames, 64), natural logarithm; filt
 }
 
 export function wav(wave, {software, comment} = {}) { // a file of 16-bit PCM, clipped; behind the sound what made it
-  const marks = Object.entries({ISFT: software, ICMT: comment}).filter(([, text]) => text).map(([name, text]) => {
-    const bytes = new TextEncoder().encode(text), room = bytes.length + 1 + (bytes.length + 1) % 2;
-    const part = new Uint8Array(8 + room);
-    part.set(new TextEncoder().encode(name));
-    new DataView(part.buffer).setUint32(4, bytes.length + 1, true);
-    part.set(bytes, 8);
-    return part;
-  });
-  const list = marks.reduce((sum, part) => sum + part.length, 4), size = 2 * wave.length, more = marks.length ? 8 + list : 0;
-  const file = new DataView(new ArrayBuffer(44 + size + more)), bytes = new Uint8Array(file.buffer);
-  const words = {0: 'RIFF', 8: 'WAVEfmt ', 36: 'data', ...more && {[44 + size]: 'LIST', [52 + size]: 'INFO'}};
-  const long = {4: 36 + size + more, 16: 16, 24: RATE, 28: 2 * RATE, 40: size, ...more && {[48 + size]: list}};
-  for (const at in words) bytes.set(new TextEncoder().encode(words[at]), +at);
-  for (const at in long) file.setUint32(+at, long[at], true);
-  for (const [at, value] of [[20, 1], [22, 1], [32, 2], [34, 16]]) file.setUint16(at, value, true);
-  wave.forEach((x, i) => file.setInt16(44 + 2 * i, Math.round(Math.max(-1, Math.min(1, x)) * 32767), true));
-  let at = 56 + size;
-  for (const part of marks) bytes.set(part, at), at += part.length;
-  return new Blob([file], {type: 'audio/wav'});
+  const chunk = (name, ...parts) => {
+    const body = new Blob(parts);
+    return new Blob([name, Uint32Array.of(body.size), body, '\0'.repeat(body.size % 2)]);
+  };
+  const format = chunk('fmt ', Uint16Array.of(1, 1, RATE, 0, 2 * RATE, 0, 2, 16));
+  const data = chunk('data', Int16Array.from(wave, x => Math.round(Math.max(-1, Math.min(1, x)) * 32767)));
+  const marks = [chunk('ISFT', `${software}\0`), chunk('ICMT', `${comment}\0`)];
+  const list = software ? [chunk('LIST', 'INFO', ...marks)] : [];
+  return new Blob([chunk('RIFF', 'WAVE', format, data, ...list)], {type: 'audio/wav'});
 }

@@ -1,9 +1,12 @@
 // The film of a take with its sound, as a video file: recorded from a canvas while it plays.
+import {node} from './figure.js';
+
 export function video(pictures, address, title) {
   return new Promise((done, fail) => {
-    const canvas = Object.assign(document.createElement('canvas'), {width: 960, height: 540}), pen = canvas.getContext('2d');
+    const canvas = node('canvas', {width: 960, height: 540}), pen = canvas.getContext('2d');
     const images = pictures.map(src => Object.assign(new Image(), {src})), audio = new Audio(address);
-    const context = new AudioContext(), out = context.createMediaStreamDestination(), source = context.createMediaElementSource(audio);
+    const context = new AudioContext(), out = context.createMediaStreamDestination();
+    const source = context.createMediaElementSource(audio);
     source.connect(out);
     source.connect(context.destination);
     const tracks = [...canvas.captureStream(25).getTracks(), ...out.stream.getTracks()], parts = [];

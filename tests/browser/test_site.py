@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+import zlib
 from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -21,8 +22,9 @@ from urllib.parse import urlencode, urlsplit
 import numpy as np
 import pytest
 
+from playground.edits import begin_with
 from tools import lessons
-from utils import Clip, begin_with, compare, generate, load_pipeline
+from utils import Clip, compare, generate, load_pipeline
 from utils.checkpoints import CHECKPOINTS
 
 from .conftest import NASTY, ROOT, shoot
@@ -31,7 +33,7 @@ SITE = ROOT / "site"
 CARD = "Techno music with a strong, upbeat tempo and high melodic riffs"
 PLAIN = {"negative": "", "steps": 10, "seconds": 2.56, "guidance": 2.5, "seed": 0, "checkpoint": "mini-s-v2"}
 BYTES = "a => fetch(document.querySelector(a).href).then(r => r.arrayBuffer()).then(b => [...new Uint8Array(b)])"
-MEGABYTES = 8.2  # of a first visit, from a server that does not compress
+MEGABYTES = 8  # of a first visit, from a server that compresses; from another one 9
 STATUS = "#status"
 
 
@@ -55,7 +57,15 @@ def site(tmp_path_factory) -> Path:
     built = subprocess.run([sys.executable, SITE / "build.py", folder], capture_output=True, text=True)
     assert built.returncode == 0, built.stderr[-3000:]
     assert "WARNING" not in built.stderr, built.stderr
-    keys = ["checkpoint", "prompt", "negative_prompt", "num_inference_steps", "audio_length_in_s", "guidance_scale", "seed"]
+    keys = [
+        "checkpoint",
+        "prompt",
+        "negative_prompt",
+        "num_inference_steps",
+        "audio_length_in_s",
+        "guidance_scale",
+        "seed",
+    ]
     clips = [generate(python("mini-s-v2"), prompt, audio_length_in_s=1.28) for prompt in ("a high bell", "rain")]
     text = compare(clips)._repr_mimebundle_()["text/html"]
     for clip in clips:
@@ -74,7 +84,7 @@ class Served:
     """
 
     def __init__(self, folder: Path):
-        served = self
+        served, self.folder = self, folder
         self.asked: list[str] = []
         self.sent = 0
         self.faults: dict[str, str | int] = {}
@@ -96,7 +106,11 @@ class Served:
                     self.send_error(fault)
                 elif fault in ("html", "cut", "other"):
                     data = (folder / urlsplit(self.path).path[1:]).read_bytes()
-                    data = {"html": b"<!DOCTYPE html><title>Blocked</title>", "cut": data[:1000], "other": data + b"\n"}[fault]
+                    data = {
+                        "html": b"<!DOCTYPE html><title>Blocked</title>",
+                        "cut": data[:1000],
+                        "other": data + b"\n",
+                    }[fault]
                     self.send_response(200)
                     self.send_header("Content-Length", str(len(data)))
                     self.end_headers()
@@ -148,7 +162,9 @@ def visit(chromium, served: Served, path: str = "/try/index.html", script: str =
 
 def until(page, words: str, selector: str = STATUS) -> str:
     """Wait until a text on the page matches; return it."""
-    page.wait_for_function("([s, w]) => new RegExp(w, 'i').test(document.querySelector(s)?.textContent)", arg=[selector, words])
+    page.wait_for_function(
+        "([s, w]) => new RegExp(w, 'i').test(document.querySelector(s)?.textContent)", arg=[selector, words]
+    )
     return page.locator(selector).first.inner_text()
 
 
@@ -202,7 +218,8 @@ def truth(prompt: str, checkpoint="mini-s-v2", negative="", steps=10, seconds=2.
 def test_a_first_visit_brings_eight_megabytes_and_the_page_says_so(studio, served):
     make(studio, prompt="a dog barking in the rain")
     said = int(studio.locator("#size").inner_text())
-    assert served.sent < MEGABYTES * 1e6 and abs(said - served.sent / 1e6) < 1, served.sent
+    packed = [len(zlib.compress((served.folder / path[1:]).read_bytes())) for path in set(served.asked)]
+    assert sum(packed) < MEGABYTES * 1e6 and served.sent < 9e6 and abs(said - served.sent / 1e6) < 1
     large = [path for path in served.asked if path.endswith(".xz")]
     assert len(large) == len(set(large)), "something large was fetched twice"
     assert "/try/encoder.onnx.xz" not in large
@@ -226,7 +243,11 @@ def test_words_beyond_what_the_text_encoder_takes_and_words_it_never_read_are_na
     assert "takes 64 tokens: it does not see “and a bell”." in studio.locator(STATUS).inner_text()
     make(studio, **{**PLAIN, "prompt": "a low dog", "negative": "rain " * 62 + "and a bell", "steps": 3})
     assert "it does not see “and a bell”." in studio.locator(STATUS).inner_text()
-    for prompt, strange in {"a unicorn sneezing": ["unicorn", "sneezing"], "asdfgh": ["asdfgh"], "a 🐶": ["🐶"]}.items():
+    for prompt, strange in {
+        "a unicorn sneezing": ["unicorn", "sneezing"],
+        "asdfgh": ["asdfgh"],
+        "a 🐶": ["🐶"],
+    }.items():
         make(studio, **{**PLAIN, "prompt": prompt, "steps": 3})
         assert all(f"“{word}”" in studio.locator(STATUS).inner_text() for word in strange)
     make(studio, **{**PLAIN, "prompt": CARD, "steps": 3})
@@ -352,7 +373,9 @@ def test_the_newest_press_wins_and_cancel_stops(studio):
 def test_a_folded_field_that_is_wrong_opens_and_a_link_is_made_right(studio):
     make(studio, prompt="wind", seed="1.5", steps="3.7", seconds=1)
     assert studio.locator("[name=seed]").input_value() == "2"
-    studio.evaluate("document.querySelector('#settings').open = false; document.querySelector('[name=seed]').value = ''")
+    studio.evaluate(
+        "document.querySelector('#settings').open = false; document.querySelector('[name=seed]').value = ''"
+    )
     studio.click("#make")
     until(studio, "^Seed")
     assert studio.locator("[name=seed]").is_visible()
@@ -436,7 +459,7 @@ def test_a_server_that_fails_is_named_and_a_later_press_heals(chromium, own, fil
     [
         "if (navigator.serviceWorker) navigator.serviceWorker.register = () => new Promise(() => {});",
         "Object.defineProperty(navigator, 'serviceWorker', {value: undefined}); delete window.crypto?.subtle;",
-        "caches.open = () => new Promise(() => {}); localStorage.__proto__.setItem = () => { throw 1; };",
+        "Object.defineProperty(window, 'localStorage', {get() { throw new Error('denied'); }});",
     ],
 )
 def test_it_works_where_the_browser_holds_things_back(chromium, own, script):
@@ -455,12 +478,11 @@ def test_it_works_where_the_browser_holds_things_back(chromium, own, script):
         ("delete window.WebAssembly", "browser cannot"),
         ("window.Worker = function () { this.postMessage = this.terminate = () => {}; }", "did not start the worker"),
         ("window.fetch = () => new Promise(() => {})", "sends nothing"),
-        ("WebAssembly.Memory = function () { throw new Error('out of memory') }", ""),
     ],
 )
 def test_a_browser_that_cannot_says_so_in_one_sentence(chromium, served, script, words):
     page = visit(chromium, served, script=script, service_workers="block")
-    until(page, words or "Ready")
+    until(page, words)
     page.context.close()
 
 
@@ -501,13 +523,17 @@ def test_the_book_holds_every_lesson_to_read_to_hear_and_to_download(site):
         for target, anchor in re.findall(r'href="([\w.]*)#([^"]+)"', page):
             other = site / target if target else site / f"{path.stem}.html"
             if other.suffix == ".html":
-                assert f'id="{anchor}"' in other.read_text(encoding="utf-8"), f"{path.name}: dead link to {target}#{anchor}"
+                assert f'id="{anchor}"' in other.read_text(encoding="utf-8"), (
+                    f"{path.name}: dead link to {target}#{anchor}"
+                )
 
 
 def test_search_finds_headings_and_the_glossary_but_no_code(chromium, served):
     page = visit(chromium, served, "/search.html?q=guidance", service_workers="block")
     page.wait_for_selector("#search-results li a")
-    assert "glossary" in "".join(page.locator("#search-results li a").evaluate_all("a => a.slice(0, 3).map(x => x.href)"))
+    assert "glossary" in "".join(
+        page.locator("#search-results li a").evaluate_all("a => a.slice(0, 3).map(x => x.href)")
+    )
     page.goto(f"{served.url}/search.html?q=load_pipeline")
     page.wait_for_selector("#search-results h2")
     index = (Path(served.folder) / "searchindex.js").read_text(encoding="utf-8")
