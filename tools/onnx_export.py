@@ -1,7 +1,7 @@
 """The minis for the browser page of site/, as ONNX: python -m tools.onnx_export FOLDER
 
-The UNets, the text tower, the VAE's encoder and decoder as ONNX, the tokenizer, and the numbers that Python and the page
-must share: among them the vocabulary of `mini.captions`, with which the page tells the words the model never read.
+The UNets, the text tower, the VAE's encoder and decoder as ONNX, the tokenizer, and the numbers that Python and the
+page must share: among them the vocabulary of `mini.captions`, by which the page tells words that the model never read.
 The checkpoints' weights are float16 on disk, so they travel as float16 and are widened when loaded: the same numbers.
 """
 

@@ -28,7 +28,9 @@ def test_slides_turn_by_keys_and_none_is_cut_off(chromium, tmp_path):
         assert height < TALLEST and width <= 1, f"slide {number}"
         if page.locator("section.shown audio").count() == 3:
             shoot(page, "slide")
-        page.keyboard.press("ArrowRight")
+        if (bar := page.locator("section.shown [role=slider]").first).count():
+            bar.focus()  # a player keeps its arrows; the keys of a clicker still turn the slide
+        page.keyboard.press("PageDown" if bar.count() else "ArrowRight")
     assert page.locator("#place").inner_text() == f"{count} / {count}"  # and stays there
     page.keyboard.press("Home")
     assert page.locator("section.shown h1").inner_text().startswith("Explore sounds in a playground")
