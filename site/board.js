@@ -33,12 +33,12 @@ export function board(root) {
     }
     says.textContent = 'Making a new one here ... (the first time brings the model, 8 MB)';
     const start = performance.now();
-    latest = engine.ask({make: settings}, ({wave, error}) => {
+    latest = engine.ask({make: settings}, async ({wave, error}) => {
       if (error) says.textContent = error;
       if (!wave) return;
       const took = ((performance.now() - start) / 1000).toFixed(1);
       says.replaceChildren(`“${prompt}”, new: made here in ${took} s with seed ${settings.seed}. `, link);
-      play(button, URL.createObjectURL(wav(wave, marks(settings))));
+      play(button, URL.createObjectURL(wav(wave, marks(settings, await engine.facts()))));
     });
   });
 }

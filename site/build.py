@@ -118,15 +118,14 @@ def the_board(folder: Path) -> str:
     """Make one sound of each kind with mini-s-v2; return the buttons that play them."""
     from PIL import Image
 
-    from mini.captions import NOUNS
-    from utils import generate, load_pipeline
+    from utils import KINDS, generate, load_pipeline
     from utils.player import mp3, spectrogram_png
 
     folder.mkdir()
     pipe, tiles = load_pipeline("mini-s-v2"), []
     picture = Image.new("RGB", (1200, 628), "#14101c")
-    for number, (name, ways) in enumerate(NOUNS.items()):
-        clip = generate(pipe, ways.split("|")[1], audio_length_in_s=2.56)
+    for number, kind in enumerate(KINDS):
+        clip, name = generate(pipe, kind, audio_length_in_s=2.56), kind.replace(" ", "_")
         sound, drawing = folder / f"{name}.mp3", folder / f"{name}.png"
         sound.write_bytes(mp3(clip))
         drawing.write_bytes(spectrogram_png(clip))
@@ -134,7 +133,7 @@ def the_board(folder: Path) -> str:
         picture.paste(tile, (4 + number % 6 * 200, 4 + number // 6 * 157))
         tiles.append(
             f'<button type="button" data-sound="board/{sound.name}?v={checksum(sound)}" data-prompt="{clip.title}">'
-            f'<img alt="" src="board/{drawing.name}?v={checksum(drawing)}" width="256" height="64">{name}</button>'
+            f'<img alt="" src="board/{drawing.name}?v={checksum(drawing)}" width="256" height="64">{kind}</button>'
         )
     picture.save(folder / "card.png", optimize=True)
     buttons = f'<div class="board" role="group" aria-label="24 sounds, each by a press">\n{"".join(tiles)}\n</div>'

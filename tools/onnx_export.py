@@ -24,6 +24,7 @@ from mini.sounds import CLASSES
 from utils import load_pipeline
 from utils.features import HOP_LENGTH, LOG_FLOOR, mel_filterbank
 from utils.player import COLOURS, DB_RANGE
+from utils.soundfiles import IPTC
 from utils.vocoder import EDGE
 
 NAMES = ["mini-s-v2", "mini-s", "mini-m", "mini-l"]
@@ -109,6 +110,8 @@ def main(folder: Path) -> None:
     facts = {
         "checkpoints": [{"name": name, "megabytes": round(size[name] / 1e6)} for name in NAMES],
         "scheduler": dict(pipe.scheduler.config),
+        "scheduler_name": type(pipe.scheduler).__name__,
+        "source": IPTC,
         "vocoder": {name: pipe.vocoder.config[name] for name in ("n_iter", "momentum")},
         "samples_per_latent": pipe.vae_scale_factor * HOP_LENGTH,
         "tokens": min(pipe.tokenizer.model_max_length, pipe.text_encoder.config.max_position_embeddings - 2),

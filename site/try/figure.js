@@ -47,11 +47,12 @@ export function name({prompt}) {
   return prompt.toLowerCase().match(/[a-z0-9]+/g)?.slice(0, 4).join('_') ?? 'sound';
 }
 
-export function marks(made) { // what made the sound, inside the file, as `Clip.save` writes it
-  const {prompt, negative, checkpoint, steps, seconds, guidance, seed} = made;
-  return {software: 'AudioLDM notebooks', comment: JSON.stringify({checkpoint, prompt, negative_prompt: negative || null,
-    num_inference_steps: steps, audio_length_in_s: seconds, guidance_scale: guidance, seed,
-    digital_source_type: 'trainedAlgorithmicMedia'})};
+export function marks(made, {source, scheduler_name: scheduler}) { // inside the file, as `Clip.save` writes them
+  const {prompt, negative, checkpoint, steps, seconds, guidance, seed, recording, strength} = made;
+  const comment = {digitalSourceType: source, checkpoint, prompt, negative_prompt: negative || null,
+    num_inference_steps: steps, audio_length_in_s: seconds, guidance_scale: guidance, seed, scheduler, dtype: 'float32',
+    ...recording && {recording: true, strength}};
+  return {INAM: prompt.slice(0, 80), ISFT: 'AudioLDM', ICMT: JSON.stringify(comment)};
 }
 
 export function dress(figure, made, {wave, mel}, facts, {label = '', note = '', axis = 0} = {}) { // fills a figure
@@ -72,7 +73,7 @@ export function dress(figure, made, {wave, mel}, facts, {label = '', note = '', 
   axes($('.aldm-plot span'), across);
   Object.assign($('.aldm-seek').dataset, {axis: across.toFixed(3), end: duration.toFixed(3)});
   const audio = $('audio');
-  audio.src = URL.createObjectURL(wav(wave, marks(made)));
+  audio.src = URL.createObjectURL(wav(wave, marks(made, facts)));
   audio.volume = volume;
   audio.setAttribute('aria-label', [label, made.prompt].filter(Boolean).join(', '));
   return audio;

@@ -67,14 +67,14 @@ export function logMel(wave, filters) { // (frames, 64), natural logarithm; filt
   });
 }
 
-export function wav(wave, {software, comment} = {}) { // a file of 16-bit PCM, clipped; behind the sound what made it
+export function wav(wave, tags = {}) { // a file of 16-bit PCM, clipped; behind the sound what made it
   const chunk = (name, ...parts) => {
     const body = new Blob(parts);
     return new Blob([name, Uint32Array.of(body.size), body, '\0'.repeat(body.size % 2)]);
   };
   const format = chunk('fmt ', Uint16Array.of(1, 1, RATE, 0, 2 * RATE, 0, 2, 16));
   const data = chunk('data', Int16Array.from(wave, x => Math.round(Math.max(-1, Math.min(1, x)) * 32767)));
-  const marks = [chunk('ISFT', `${software}\0`), chunk('ICMT', `${comment}\0`)];
-  const list = software ? [chunk('LIST', 'INFO', ...marks)] : [];
+  const marks = Object.entries(tags).map(([name, text]) => chunk(name, `${text}\0`));
+  const list = marks.length ? [chunk('LIST', 'INFO', ...marks)] : [];
   return new Blob([chunk('RIFF', 'WAVE', format, data, ...list)], {type: 'audio/wav'});
 }
