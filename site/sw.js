@@ -27,7 +27,7 @@ async function answer(event) {
   const {request} = event, url = new URL(request.url), versioned = url.searchParams.has('v'), cache = await store();
   const find = (where, options) => within(2000, Promise.resolve(cache?.match(where, options))).catch(() => {});
   const old = await find(request, {ignoreSearch: !versioned});
-  if (versioned && old && request.cache !== 'reload') return isolated(old);
+  if (versioned && old && request.cache !== 'no-store') return isolated(old);
   try {
     let fresh = await (old ? within(4000, fetch(request), 'slow') : fetch(request));
     const bad = versioned && request.destination && !await genuine(url, fresh.clone());

@@ -20,16 +20,16 @@ export const within = (ms, promise, words) => { // rejects with the words, or re
 
 async function attempt({root, files}, name, cache, progress) {
   const stop = new AbortController(), parts = [], [size, sum] = files[name];
-  const limited = promise => within(STALL, promise, `The server sends nothing: ${name} did not come within 8 seconds.`);
+  const limited = (promise, limit) => within(limit, promise, `The server sends nothing more of ${name}.`);
   try {
-    const answer = await limited(fetch(`${root}${name}?v=${sum}`, {cache, signal: stop.signal}).catch(() => {
+    const answer = await within(STALL / 2, fetch(`${root}${name}?v=${sum}`, {cache, signal: stop.signal}).catch(() => {
       throw new Error(`${name} could not be fetched: there is no network, or the server does not answer.`);
-    }));
+    }), `The server sends nothing: it did not answer for ${name} within ${STALL / 2000} seconds, twice.`);
     if (!answer.ok) throw new Error(`The server has no ${name}: it answered ${answer.status}.`);
     const reader = answer.body.getReader();
     for (let part, came = 0; !(part = await limited(reader.read().catch(() => {
       throw new Error(`The connection broke: ${name} arrived cut short, ${came} of ${size} bytes.`);
-    }))).done;) {
+    }), STALL)).done;) {
       parts.push(part.value);
       came += part.value.length;
       progress?.(part.value.length);
@@ -52,7 +52,7 @@ export async function load(site, name, progress) { // the bytes of a file; asked
   try {
     return await attempt(site, name, 'default', progress);
   } catch (error) {
-    if (/sends nothing|no network/.test(error.message)) throw error;
-    return attempt(site, name, 'reload', progress);
+    if (/nothing more|no network/.test(error.message)) throw error;
+    return attempt(site, name, 'no-store', progress); // a request that hangs would hold up another one in the cache
   }
 }

@@ -146,7 +146,7 @@ async function work({id, make: settings, film: path, hear, load: name}) {
     if (settings) await make(id, settings);
     else if (path) await film(id, path);
     else if (hear) postMessage({id, done: true, ...await sound(hear.latents, hear.samples)});
-    else await Promise.all(['text', 'decoder', name].map(open)), postMessage({id, done: true});
+    else await Promise.all([shared(), ...['text', 'decoder', name].map(open)]), postMessage({id, done: true});
   } catch (error) {
     postMessage({id, error: String(error?.message ?? error)});
   }

@@ -324,7 +324,7 @@ def test_a_take_has_its_player_its_code_its_link_and_its_marks(studio):
     file = soundfile.SoundFile(io.BytesIO(bytes(studio.evaluate(BYTES, "#takes .wav"))))
     marks = json.loads(file.comment)
     saved = soundfile.SoundFile(io.BytesIO(python_clip(**settings).wav()))
-    assert marks == json.loads(saved.comment) and file.software == saved.software
+    assert marks == json.loads(saved.comment) and saved.software.startswith(file.software)
     studio.context.grant_permissions(["clipboard-read", "clipboard-write"])
     take.locator(".link").click()
     until(studio, "Copied")
