@@ -1,0 +1,68 @@
+"""Answers to the exercises of 09_judge_sounds; each replaces the whole stub. Explained in tests/tries.py."""
+
+SUSPECTS = """\
+cheats = [shuffled, pony, photocopier]
+suspects = {letter: cheats[i] for letter, i in zip("ABC", np.random.default_rng(9).permutation(3), strict=True)}
+"""
+FOUND = (
+    SUSPECTS
+    + """\
+from itertools import permutations
+crowds = {"shuffled": shuffled, "the pony": pony, "the photocopier": photocopier}
+right = {letter: name for letter, s in suspects.items() for name, crowd in crowds.items() if np.array_equal(s, crowd)}
+"""
+)
+BARKS = 'barks = generate_batch(pipe, [Request("a dog barking", 0)], **settings)[0]\n'
+DRAWS = "[np.random.default_rng(i).permutation(len(crowd)) for i in range(5)]"
+
+WRONG: dict[int, dict[str, str]] = {  # answer: a word that the feedback must have
+    1: {
+        FOUND + 'named = {**right, "A": right["B"]}': "is not",
+        FOUND + 'named = dict(zip("ABC", [right["B"], right["C"], right["A"]]))': "is not",
+        FOUND + 'named = {"A": right["A"]}': "letters",
+    },
+    2: {
+        BARKS + 'lie = "a dog barking"': "neither denies",
+        BARKS + 'lie = "no rain"': "not about a dog",
+        BARKS + 'lie = "two dogs after an explosion, thunder, rain and a siren with an organ"': "not fooled",
+    },
+    3: {
+        "def floor(crowd, n):\n    return frechet(crowd[:n], crowd[:n])": "against itself",
+        "def floor(crowd, n):\n    return frechet(crowd[:n], crowd[n : 2 * n])": "it is",
+        "def floor(crowd, n):\n    o = np.random.default_rng(0).permutation(len(crowd))\n"
+        "    return frechet(crowd[o[:n]], crowd[o[n : 2 * n]])": "the first draw",
+    },
+    4: {'answer = "a"': "fewer clips", 'answer = "c"': "unit", 'answer = "D"': "endlessly", 'answer = "e"': "none"},
+}
+SNEAKY: dict[int, list[str]] = {  # these do nothing of what is asked: never "Right"
+    1: [
+        SUSPECTS + "named = suspects",
+        SUSPECTS + 'named = {"A": "noise", "B": "noise", "C": "noise"}',
+        SUSPECTS + 'named = {letter: "the pony" for letter in "ABC"}',
+        SUSPECTS + 'suspects = {"A": noise, "B": noise, "C": noise}\nnamed = dict.fromkeys("ABC", "noise")',
+        SUSPECTS + 'contestants = dict(zip("ABC", suspects.values()))\nnamed = {"A": "A", "B": "B", "C": "C"}',
+    ],
+    2: [
+        BARKS + 'lie = "no"',
+        BARKS + 'lie = " "',
+        'barks = Clip(np.zeros(40960))\nlie = "no dog barking"',
+        BARKS + "lie = True",
+    ],
+    3: [
+        "def floor(crowd, n):\n    return 0",
+        "def floor(crowd, n):\n    return 12.3",
+        "def floor(crowd, n):\n    crowd *= 0\n    return frechet(crowd[:n], crowd[n : 2 * n])",
+        "def floor(crowd, n):\n    return float('nan')",
+        "def frechet(one, other):\n    return 1.0\n\n\ndef floor(crowd, n):\n    return 1.0",
+    ],
+    4: ['answer = "abcd"', "answer = None", 'answer = ["a", "b", "c", "d"]'],
+}
+ALSO_RIGHT: dict[int, list[str]] = {  # right answers in an unusual form
+    1: [FOUND + "named = right", FOUND + "named = {k: np.str_(v) for k, v in reversed(right.items())}"],
+    2: [BARKS + 'lie = "No dog is barking."', BARKS + 'lie = "TWO dogs barking"', BARKS + 'lie = "never a dog"'],
+    3: [
+        f"def floor(crowd, n):\n    return sum(frechet(crowd[o[:n]], crowd[o[n : 2 * n]]) for o in {DRAWS}) / 5",
+        f"floor = lambda crowd, n: np.median([np.mean([frechet(crowd[o][:n], crowd[o][n : 2 * n]) for o in {DRAWS}])])",
+    ],
+    4: ['answer = "B"', 'answer = "*b*"', 'answer = "b) equal counts first"[:2]'],
+}
