@@ -1,56 +1,73 @@
 """Answers to the exercises of 04_checkpoints; each replaces the whole stub. Explained in tests/tries.py."""
 
-SOLVED_2 = """\
-fair = []
-for a, b in combinations(REAL, 2):
-    kinds = ("unet_dim", "training_steps", "audio_conditioning")
-    if sum(getattr(CHECKPOINTS[a], kind) != getattr(CHECKPOINTS[b], kind) for kind in kinds) == 1:
-        fair.append((a, b))
-mirrors = [clips_of(names[REAL.index(name)], "techno music, fast")[0] for pair in fair for name in pair]
-compare(mirrors, [name for pair in fair for name in pair], columns=2)  # or, on the minis, their mirrors
+FAIR = """\
+s, v2, m, large = "audioldm-s-full", "audioldm-s-full-v2", "audioldm-m-full", "audioldm-l-full"
 """
-SOLVED_3 = """\
-careless, honest = None, None
-careless = interval(wide[names[1]], wide[names[0]])
-honest = interval(wide[names[1]], wide[names[0]], groups=subjects)
-plots.effects({"24 clips": careless, "12 prompts": honest}, f"{names[1]} against {names[0]}: gain of the CLAP cosine")
+REPORTED = "reported = binomtest(18, 24).pvalue\n"
+MYSTERY = """\
+import numpy as np
+
+order = np.random.default_rng(11).permutation(4)
+mystery = [clips[names[i]]["footsteps"] for i in order]
+place = list(order).index(0)
 """
-SOLVED_4 = """\
-prompt, gain = "a flute playing", None
-mine = sweep(names[:2], prompt, seeds=range(8), **fixed)
-by_seed = mine.pivot(index="seed", columns="checkpoint", values="clap_similarity")
-gain = interval(by_seed[names[1]], by_seed[names[0]])
-compare(load_clips(mine[mine.seed == 0]), names[:2], columns=2)
-"""
+
 WRONG: dict[int, dict[str, str]] = {  # answer: a word that the feedback must have
     1: {
-        "total = millions(unet(64))": "the UNet alone",
+        "with torch.device('meta'):\n    total = millions(unet(64))": "the UNet alone",
         "total = sum(shared.values())": "it is not",
         "total = 421.0 / 2": "it is not 210.5 million",
+        "with torch.device('meta'):\n    total = 1e6 * (millions(unet(64)) + sum(shared.values()))": "in millions",
     },
     2: {
-        SOLVED_2 + "fair = [('audioldm-s-full', 'audioldm-s-full-v2')]": "another pair",
-        SOLVED_2 + "fair = [('audioldm-s-full', 'audioldm-m-full')]": "differ in more than one thing",
-        SOLVED_2 + "fair = [('mini-s', 'mini-s-v2')]": "no pairs of",
-        SOLVED_2 + "fair = 2": "cannot use your answer",
+        FAIR + "fair = [(s, v2)]": "another pair",
+        FAIR + "fair = [(s, v2), (s, m)]": "differ in more than one thing",
+        "fair = [('mini-s', 'mini-s-v2')]": "no pairs of",
+        "fair = list(combinations(REAL, 2))": "differ in more than one thing",
     },
     3: {
-        SOLVED_3 + "honest = careless": "`honest` is over 24 subjects",
-        SOLVED_3 + "honest = interval(wide[names[0]], wide[names[1]], groups=subjects)": "not the gains of",
-        SOLVED_3 + "honest = interval(wide[names[1]], groups=subjects)": "not the gains of",
-        SOLVED_3 + "honest = 0.17": "cannot use your answer",
-        "careless = honest = interval(wide[names[1]], groups=subjects)": "`careless` is over 12 subjects",
+        REPORTED + "honest = reported * 2": "doubling",
+        REPORTED + "honest = binomtest(9, 12, alternative='greater').pvalue": "one-sided",
+        REPORTED + "honest = binomtest(9, 24).pvalue": "count every prompt once",
     },
     4: {
-        SOLVED_4 + "gain = interval(by_seed[names[1]][:4], by_seed[names[0]][:4])": "over 4 pairs",
-        SOLVED_4 + "gain = interval(by_seed[names[1]])": "these are cosines",
-        SOLVED_4 + "gain = interval(by_seed[names[0]], by_seed[names[1]])": "seed by seed",
-        SOLVED_4
-        + """\
-gain = interval(by_seed[names[1]], by_seed[names[0]])
-prompt = 'a dog barking'""": "on 'a dog barking'",
-        "gain = 0.1": "cannot use your answer",
+        MYSTERY + "guess = 'ABCD'[(place + 1) % 4]": "is by",
+        MYSTERY + "guess = 'ABCD'[(place + 2) % 4]": "is by",
+        MYSTERY + "guess = 'mini-s'": "none of the four",
     },
 }
-SNEAKY: dict[int, list[str]] = {}  # these do nothing of what is asked: never "Right"
-ALSO_RIGHT: dict[int, list[str]] = {}  # unusual, and right
+SNEAKY: dict[int, list[str]] = {  # these do nothing of what is asked: never "Right"
+    1: [
+        "def millions(model):\n    return 0\n\n\ntotal = 235.9",
+        "total = float('nan')",
+        "total = 'about 282'",
+        "total = [282.3, 46.4]",
+    ],
+    2: [
+        "fair = [()]",
+        "fair = ['audioldm-s-full', 'audioldm-s-full-v2', 'audioldm-l-full']",
+        "REAL = []\nfair = [('a', 'b')]",
+        "fair = [('audioldm-s-full', 'audioldm-s-full-v2', 'audioldm-l-full')]",
+    ],
+    3: [REPORTED + "honest = 0", REPORTED + "honest = float('nan')", REPORTED + "honest = 1.0"],
+    4: [
+        MYSTERY + "guess = 'ABCD'",
+        MYSTERY + "mystery = [clips[names[0]]['footsteps']] * 4\nguess = 'ABCD'[(place + 1) % 4]",
+        MYSTERY + "guess = 0",
+        MYSTERY + "mystery = mystery[::-1]\nguess = 'ABCD'[3 - place]",
+    ],
+}
+ALSO_RIGHT: dict[int, list[str]] = {  # right answers in an unusual form
+    1: [
+        "total = torch.tensor(282.3)",
+        "total = 282",
+        "with torch.device('meta'):\n    total = sum(map(millions, (unet(64), vae, vocoder, text_encoder)))",
+    ],
+    2: [
+        FAIR + "fair = {frozenset((large, s)), frozenset((v2, s))}",
+        FAIR + "fair = [[v2, s], [s, v2], [s, large]]",
+        FAIR + "fair = ((s, large), (s, v2))",
+    ],
+    3: [REPORTED + "honest = binomtest(3, 12)", REPORTED + "honest = 0.146", "honest = binomtest(9, 12, 0.5).pvalue"],
+    4: [MYSTERY + "guess = 'abcd'[place]", MYSTERY + "guess = ' ABCD'[place + 1] + ' '"],
+}
