@@ -1,31 +1,60 @@
 """Answers to the exercises of 05_playground; each replaces the whole stub. Explained in tests/tries.py."""
 
-SOLVED_2 = """\
-needed = None
-from scipy.stats import binomtest
+LETTER = """\
+import json
 
-from utils import plots
-
-chances = [binomtest(k, 12, alternative="greater").pvalue for k in range(13)]
-needed = next(k for k in range(13) if chances[k] < 0.05)
-plots.curve({"coin tossers": (range(13), chances)}, "right answers of 12, or more", "share", knee=needed)
+told = json.loads(letter)
 """
+HIDDEN = """\
+hidden = [int(n) for n in np.random.default_rng(1).permutation([1, 2, 4, 25])]
+takes = [generate(pipe, "a piano playing", seed=2, num_inference_steps=n) for n in hidden]
+goal = "".join("ABCD"[i] for i in np.argsort(hidden))
+"""
+
 WRONG: dict[int, dict[str, str]] = {  # answer: a word that the feedback must have
     1: {
-        'prompt = "a cat meowing"': "no dog in",
-        'prompt = "a dog barking, low quality"': "changes the noise floor by",
-        'prompt = "a dog barking"': "changes the noise floor by +0 dB",
+        'prompt = "a cat meowing"': "no clock in",
+        'prompt = "a clock ticking, low quality"': "changes the noise floor by",
+        'prompt = "a clock ticking"': "changes the noise floor by +0 dB",
     },
     2: {
-        SOLVED_2 + "needed = 7": "coin tossers",
-        SOLVED_2 + "needed = 9": "7% get 9 of 12",
-        SOLVED_2 + "needed = 12": "so does one fewer",
+        "needed = 7": "coin tossers",
+        "needed = 9": "7% get 9 of 12",
+        "needed = 12": "so does one fewer",
+        "needed = 10.5": "cannot be right",
     },
     3: {
-        "twin = generate(pipe, dog.settings['prompt'], seed=4)": "your seed is 4",
-        "twin = generate(pipe, dog.settings['prompt'], seed=3, audio_length_in_s=1.28)": "lasts 1.28 s",
-        "twin = generate(pipe, 'a cat', seed=3, audio_length_in_s=SECONDS)": "dB apart",
+        "twin = generate(pipe, clock.settings['prompt'], seed=4, **home)": "dB apart",
+        "twin = generate(pipe, clock.settings['prompt'], seed=3, audio_length_in_s=1.28)": "lasts 1.28 s",
+        "twin = generate(pipe, 'a cat', seed=3, audio_length_in_s=home['audio_length_in_s'])": "dB apart",
+    },
+    4: {
+        HIDDEN + "order = goal[::-1]": "in their place",
+        HIDDEN + "order = goal[1] + goal[0] + goal[2:]": "2 of four",
+        HIDDEN + "order = goal[:3]": "each once",
     },
 }
-SNEAKY: dict[int, list[str]] = {}  # these do nothing of what is asked: never "Right"
-ALSO_RIGHT: dict[int, list[str]] = {}  # unusual, and right
+SNEAKY: dict[int, list[str]] = {  # these do nothing of what is asked: never "Right"
+    1: ["prompt = ''", "prompt = 'clock'", "clock.clip.settings['prompt'] = 'x'\nprompt = 'no clock, no noise'"],
+    2: ["needed = 'about ten'", "needed = float('nan')", "needed = 0", "needed = range(13)"],
+    3: [
+        "from utils import Clip\n\ntwin = Clip(0 * clock.clip.waveform, 16000, clock.clip.settings)",
+        "twin = letter",
+        "twin = rain.clip",
+        "clock = again\ntwin = again.clip",
+    ],
+    4: [HIDDEN + 'order = "AAAA"', HIDDEN + 'order = "ABCDABCD"', HIDDEN + "order = [1, 2, 3, 4]"],
+}
+ALSO_RIGHT: dict[int, list[str]] = {  # right answers in an unusual form
+    1: [
+        'prompt = "A CLEAR, high-quality recording of a clock ticking"',
+        'prompt = studio.generate(**{**clock.settings, "prompt": "a clock ticking, high quality"})',
+    ],
+    2: ["needed = 10.0", "needed = np.int64(10)", "needed = '10'"],
+    3: [
+        LETTER + "twin = studio.generate(**told)",
+        "twin = generate(pipe, 'a clock ticking', num_inference_steps=home['num_inference_steps'],\n"
+        "                audio_length_in_s=home['audio_length_in_s'], guidance_scale=2.5, seed=3)",
+    ],
+    4: [HIDDEN + "order = list(goal.lower())", HIDDEN + 'order = ", ".join(goal)'],
+}
