@@ -1,39 +1,73 @@
 """Answers to the exercises of 01_first_sound; each replaces the whole stub. Explained in tests/tries.py."""
 
-SOLVED_4 = """\
-low_clips, change = upbeat_clips, None
-low_clips = generate(pipe, upbeat.replace("high", "low"), num_waveforms_per_prompt=8, **settings)
-brightness = [[spectral_centroid_hz(one) for one in clips] for clips in (upbeat_clips, low_clips)]
-change = interval(*brightness, unit="Hz")
-compare([upbeat_clips[0], low_clips[0]], ["high melodic riffs", "low melodic riffs"])
+TRUTH = """\
+import random
+
+right = dict(zip("ABCD", random.Random(3).sample(["a clock", "a siren", "an organ", "wind"], 4), strict=True))
 """
+HERTZ = """\
+def hertz(clips):
+    return [spectral_centroid_hz(one) for one in clips]
+
+
+"""
+LOW = (
+    HERTZ
+    + """\
+low_clips = generate(pipe, upbeat.replace("high", "low"), num_waveforms_per_prompt=8, **settings)
+"""
+)
+
 WRONG: dict[int, dict[str, str]] = {  # answer: a word that the feedback must have
     1: {
-        'mine = generate(pipe, "a cat meowing", audio_length_in_s=2.56, seed=7)': "no dog in 'a cat meowing'",
-        'mine = generate(pipe, "a dog barking", seed=7)': "lasts 5 s",
-        'mine = generate(pipe, "a dog barking", audio_length_in_s=2.56)': "seed is 0",
-        'mine = generate(pipe, "a big dog", audio_length_in_s=2.56, seed=7)': "holds another sound",
-        """\
-Path("outputs/dog.wav").unlink()
-mine = generate(pipe, "a dog", audio_length_in_s=2.56, seed=7)""": "`save`",
+        TRUTH + 'named = {**right, "A": right["B"], "B": right["A"]}': "2 of four",
+        TRUTH + 'named = {"A": "wind", "B": "wind", "C": "wind", "D": "wind"}': "once",
+        TRUTH + 'named = {"A": right["A"]}': "letters",
     },
     2: {
-        "third = generate(pipe, prompt, seed=2, **settings)": "seed is 2",
-        "third = generate(pipe, prompt, seed=3)": "audio_length_in_s is 5.0",
-        'third = generate(pipe, "techno", seed=3, **settings)': "prompt is 'techno'",
-        "third = takes": "cannot use your answer",
+        'high, low = "a high piano", "a gloomy piano"': "word of the training",
+        'high, low = "A piercing siren", "A tired siren"': "does what you asked",
+        'high, low = "A shrill flute", "A roaring engine"': "same kind",
+        'high, low = "A tiny bell tinkles", "A huge bell booms"': "one of our pairs",
     },
-    3: {
-        "player = Audio(whisper / 2, rate=16000, normalize=False)": "that of `whisper`",
-        "player = Audio(2 * whisper, rate=16000, normalize=False)": "that of `whisper`",
-        "player = None": "cannot use your answer",
-    },
+    3: {'answer = "a"': "nothing on this page", 'answer = "C"': "surer", 'answer = "hiss"': "none of the four"},
     4: {
-        SOLVED_4 + 'change = changes["the two prompts above"]': "`upbeat` against `calm`",
-        SOLVED_4 + 'change = interval(*brightness[::-1], unit="Hz")': "`upbeat` minus the new prompt",
-        SOLVED_4 + 'change = interval(brightness[0][:4], brightness[1][:4], unit="Hz")': "from 4 pairs",
-        SOLVED_4 + "change = np.mean(brightness[0]) - np.mean(brightness[1])": "cannot use your answer",
+        "alone = change": "against `calm`",
+        LOW + 'alone = interval(hertz(low_clips), hertz(upbeat_clips), unit="Hz")': "`upbeat` minus",
+        LOW + 'alone = interval(hertz(upbeat_clips[:4]), hertz(low_clips[:4]), unit="Hz")': "from 4 pairs",
+        LOW + "alone = np.mean(hertz(upbeat_clips)) - np.mean(hertz(low_clips))": "cannot use your answer",
     },
 }
-SNEAKY: dict[int, list[str]] = {}  # these do nothing of what is asked: never "Right"
-ALSO_RIGHT: dict[int, list[str]] = {}  # unusual, and right
+SNEAKY: dict[int, list[str]] = {  # these do nothing of what is asked: never "Right"
+    1: [
+        TRUTH + 'named = dict.fromkeys("ABCD", "a clock a siren an organ wind")',
+        TRUTH + 'named = {"A": "", "B": " ", "C": "-", "D": "?"}',
+        TRUTH + "named = texts",
+    ],
+    2: [
+        'high = low = "a gloomy piano"',
+        'high, low = " ", " "',
+        'high, low = "silence piano", "piano silence"',
+        "high, low = True, True",
+        "def spectral_centroid_hz(one):\n    return 0\n\n\nhigh, low = 'a piano', 'an old piano'",
+    ],
+    3: ['answer = "abcd"', "answer = True", 'answer = ["a", "b", "c", "d"]'],
+    4: [
+        HERTZ + 'alone = interval(hertz(upbeat_clips), hertz(upbeat_clips[::-1]), unit="Hz")',
+        'alone = interval([0.0] * 8, [0.0] * 8, unit="Hz")',
+        "alone = type(change)(change.mean, change.low + 5, change.high, 8, change.unit, change.p)",
+        'upbeat = calm\nalone = interval([1.0, 2.0] * 4, [0.0, 0.0] * 4, unit="Hz")',
+    ],
+}
+ALSO_RIGHT: dict[int, list[str]] = {  # right answers in an unusual form
+    1: [
+        TRUTH + "named = {letter.lower(): name.upper() for letter, name in right.items()}",
+        TRUTH + 'named = {letter: "the " + name.split()[-1] for letter, name in right.items()}',
+    ],
+    2: ['high, low = "A GLITTERING PIANO", "a gloomy piano"', 'high, low = "A glittering piano.", "A gloomy piano."'],
+    3: ["answer = 'B'", "answer = ' b) '", "answer = '*b*'"],
+    4: [
+        LOW + "alone = interval(np.array(bright), np.array(hertz(low_clips)))",
+        LOW + 'alone = interval(np.subtract(bright, hertz(low_clips)), unit="Hz")',
+    ],
+}

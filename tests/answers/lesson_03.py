@@ -1,47 +1,80 @@
 """Answers to the exercises of 03_steps_and_length; each replaces the whole stub. Explained in tests/tries.py."""
 
-SOLVED_2 = """\
+MADE = """\
 prompt = "a church bell, high quality"
-distances_to_50, enough = {}, None
 made = {}
 for n in (2, 5, 10, 25, 50):
     made[n] = generate(pipe, prompt, num_inference_steps=n, audio_length_in_s=SECONDS, seed=0)
 distances_to_50 = {n: log_mel_distance(made[n], made[50]) for n in (2, 5, 10, 25)}
-enough = next((n for n, apart in distances_to_50.items() if apart <= distances_to_50[2] / 2), None)
-compare([made[2], made[enough or 25], made[50]], ["2 steps", f"{enough or 25} steps", "50 steps"], columns=3)
+enough = next((n for n in (2, 5, 10, 25) if distances_to_50[n] <= distances_to_50[2] / 2), None)
 """
-SOLVED_4 = """\
-OFF = round(SECONDS - pipe.vae_scale_factor / 100, 2)  # one latent frame less
-harm = None
-off = sweep(pipe, PROMPTS, measures=["clap_similarity"], **{**fixed, "audio_length_in_s": OFF})
-harm = interval(off.set_index("prompt").clap_similarity[fit.index], fit[STEPS])
-plots.effects({f"{OFF} s against {SECONDS} s": harm}, "change of the CLAP cosine")
+STOP = "def stop_after(n):\n    def stop(step, timestep, latents):\n        {}\n\n    return stop"
+BEDS = """\
+import random
+
+right = dict(zip("ABC", random.Random(5).sample(["few steps", "fine", "wrong scheduler"], 3), strict=True))
 """
+
 WRONG: dict[int, dict[str, str]] = {  # answer: a word that the feedback must have
     1: {
-        "length = 7.0": "no whole number",
-        "length = 6.72": "shorter than 7 s",
-        "length = 23 * 0.32": "there is a shorter one",
+        "def at_ease(seconds):\n    return seconds // 0.32 * 0.32": "shorter",
+        "def at_ease(seconds):\n    return seconds": "no multiple",
+        "def at_ease(seconds):\n    return (seconds // 0.32 + 2) * 0.32": "will do",
+        "def at_ease(seconds):\n    return 7.04": "",
     },
     2: {
-        SOLVED_2 + "enough = 25": "25 is not the first that halves",
-        SOLVED_2 + "enough = None": "None is not the first that halves",
-        SOLVED_2 + "distances_to_50 = {n: 0.0 for n in (2, 5, 10, 25, 50)}": "not [2, 5, 10, 25, 50]",
-        SOLVED_2 + "distances_to_50, enough = {2: 0.0, 5: 0.0, 10: 0.0, 25: 0.0}, 2": "not 0.0 dB",
+        MADE + "del distances_to_50[5]": "are asked for",
+        MADE + "distances_to_50[5] += 1": "dB from 50",
+        MADE + "enough = 50": "not the first",
     },
     3: {
-        "calls = 4": "for 4 steps",
-        "calls = 6": "for 6 steps",
-        "calls = 0": "for 0 steps",
+        STOP.format("if step == n:\n            raise InterruptedError"): "let it make",
+        STOP.format("raise InterruptedError"): "let it make 1 steps",
+        STOP.format("if step + 1 == 5:\n            raise InterruptedError"): "",
     },
     4: {
-        "harm = interval(fit[STEPS][:6], fit[5][:6])": "over 6 pairs",
-        "harm = interval(fit[STEPS])": "a mean of cosines",
-        SOLVED_4
-        + "harm = interval(fit[STEPS], off.set_index('prompt').clap_similarity[fit.index])": "2.48 s minus 2.56 s",
-        SOLVED_4 + "harm = interval(off.clap_similarity, fit[STEPS])": "prompt by prompt",
-        "harm = 0.0": "cannot use your answer",
+        BEDS + 'faults = {**right, "A": right["B"], "B": right["A"]}': "of three",
+        BEDS + 'faults = dict(zip("ABC", [right["B"], right["C"], right["A"]]))': "of three",
+        BEDS + 'faults = {"A": "fine"}': "letters",
     },
 }
-SNEAKY: dict[int, list[str]] = {}  # these do nothing of what is asked: never "Right"
-ALSO_RIGHT: dict[int, list[str]] = {}  # unusual, and right
+SNEAKY: dict[int, list[str]] = {  # these do nothing of what is asked: never "Right"
+    1: [
+        "def at_ease(seconds):\n    return 0",
+        "def at_ease(seconds):\n    return float('nan')",
+        "def at_ease(seconds):\n    return {7: 7.04}.get(seconds, 32.0)",
+        "at_ease = 7.04",
+    ],
+    2: [
+        "prompt = 'rain'\ndistances_to_50, enough = {2: 0, 5: 0, 10: 0, 25: 0}, 2",
+        "prompt = 'rain'\ndistances_to_50, enough = {2: float('nan'), 5: 1, 10: 1, 25: 1}, None",
+        MADE + "distances_to_50 = dict.fromkeys((2, 5, 10, 25), distances_to_50[10])\nenough = None",
+    ],
+    3: [
+        "calls = 5\n\n\ndef stop_after(n):\n    return lambda *_: None",
+        "def stop_after(n):\n    raise InterruptedError",
+        "def stop_after(n):\n    return None",
+        STOP.format("latents.zero_()"),
+    ],
+    4: [
+        BEDS + 'faults = dict.fromkeys("ABC", "fine")',
+        BEDS + 'faults = {"A": "few steps", "B": "few steps", "C": "few steps"}',
+        BEDS + "faults = patients",
+    ],
+}
+ALSO_RIGHT: dict[int, list[str]] = {  # right answers in an unusual form
+    1: [
+        "def at_ease(seconds):\n    return -(-round(seconds * 100) // 32) * 0.32",
+        "import numpy as np\n\n\ndef at_ease(seconds):\n    return np.float32(np.ceil(seconds / 0.32 - 1e-6)) * 0.32",
+    ],
+    2: [
+        MADE + "distances_to_50[50] = 0.0",
+        MADE + "distances_to_50 = {str(n): d for n, d in distances_to_50.items()}",
+    ],
+    3: [
+        STOP.format("if step >= n - 1:\n            raise InterruptedError(f'{step} of {n}')"),
+        "class Stop:\n    def __init__(self, n):\n        self.left = n\n\n    def __call__(self, *_):\n"
+        "        self.left -= 1\n        if not self.left:\n            raise InterruptedError\n\n\nstop_after = Stop",
+    ],
+    4: [BEDS + "faults = {bed.lower(): fault.upper() for bed, fault in right.items()}", BEDS + "faults = right"],
+}
