@@ -1,22 +1,22 @@
 """Answers to the exercises of 02_prompt_engineering; each replaces the whole stub. Explained in tests/tries.py."""
 
-SOLVED_3 = """\
-hasty = fair = None
-dried = rainy
+MANY = """\
+many = make(SUBJECTS, seeds=range(4))
+table = many.pivot(index="prompt", columns="seed", values="noise_floor_db")
+off = table.sub(table.median(axis=1), axis=0).abs().stack()
+"""
+DRIED = """\
 dried = make(rainy.prompt.unique().tolist(), negative_prompts="rain")
-hasty = interval(dried.noise_floor_db, rainy.noise_floor_db, unit="dB")
-fair = interval(dried.noise_floor_db, rainy.noise_floor_db, groups=GROUPS, unit="dB")
-compare([load_clips(table)[0] for table in (rainy, dried)], ["in the rain", "without rain"])
+twelve = interval(dried.noise_floor_db, rainy.noise_floor_db, unit="dB")
+six = interval(dried.noise_floor_db, rainy.noise_floor_db, groups=GROUPS, unit="dB")
 """
-SOLVED_4 = """\
-noisy = tips["low quality"]
-control = load_clips(plain)
-white = Clip(np.random.default_rng(0).normal(size=len(control[0].waveform)))
-control = [mix(clip, white, floor) for clip, floor in zip(control, noisy.noise_floor_db, strict=True)]
-found = {"“low quality”": interval(fit(noisy, GROUPS), plain_fit, groups=GROUPS)}
-found["white noise on the plain clips"] = interval(clap_similarity(control, GROUPS, CLAP), plain_fit, groups=GROUPS)
-plots.effects(found, "change of the fit to the subject (cosine)")
+WHITE = """\
+white = Clip(np.random.default_rng(0).normal(size=len(rain[0].waveform)))
+pairs = zip(load_clips(plain), tips["low quality"].noise_floor_db, strict=True)
+noisy_control = [mix(clip, white, floor) for clip, floor in pairs]
 """
+CLEAN = 'best = generate(pipe, "footsteps, high quality", **settings)\n'
+
 WRONG: dict[int, dict[str, str]] = {  # answer: a word that the feedback must have
     1: {
         'clean = generate(pipe, "footsteps, low quality", **settings)': "dB are asked for",
@@ -25,35 +25,64 @@ WRONG: dict[int, dict[str, str]] = {  # answer: a word that the feedback must ha
         'clean = generate(pipe, "footsteps, high quality", audio_length_in_s=1.28)': "lasts 1.28 s",
     },
     2: {
-        """\
-def strangeness(word):
-    return len(word)""": "is one token, not 3",
-        """\
-def strangeness(word):
-    return len(pipe.tokenizer(word).input_ids)""": "is one token, not",
-        """\
-def strangeness(word):
-    return 1""": "falls into more than 1",
-        """\
-def strangeness(word):
-    return len(pipe.tokenizer.tokenize(word))""": "a space before the word",
+        MANY + "culprit = off.sort_values().index[0]": "Another changes more",
+        MANY + "culprit = off.sort_values().index[-2]": "Another changes more",
+        MANY + 'culprit = ("a dachshund", 0)': "there is no clip",
     },
     3: {
-        SOLVED_3 + "hasty, fair = fair, hasty": "`hasty` is from 6 values, not from 12",
-        SOLVED_3
-        + 'fair = hasty = interval(dried.noise_floor_db, rainy.noise_floor_db, unit="dB")': "`fair` is from 12 values",
-        SOLVED_3
-        + 'hasty = interval(rainy.noise_floor_db, dried.noise_floor_db, unit="dB")': "without rain minus with rain",
-        SOLVED_3
-        + "hasty = fair = np.mean(dried.noise_floor_db) - np.mean(rainy.noise_floor_db)": "cannot use your answer",
+        DRIED + "twelve, six = six, twelve": "`twelve` is from 6 values, not from 12",
+        DRIED + "six = twelve": "`six` is from 12 values",
+        DRIED + 'twelve = interval(rainy.noise_floor_db, dried.noise_floor_db, unit="dB")': "without rain minus",
+        DRIED + "twelve = six = np.mean(dried.noise_floor_db) - np.mean(rainy.noise_floor_db)": "cannot use",
     },
     4: {
-        "control = load_clips(noisy)": "does not hold its plain partner",
-        SOLVED_4
-        + "control = [Clip(one.waveform + 0.01 * white.waveform) for one in load_clips(plain)]": "has a floor of",
-        SOLVED_4 + "control = control[:6]": "6 clips, not twelve",
-        "control = None": "cannot use your answer",
+        'noisy_control = load_clips(tips["low quality"])': "does not hold its plain partner",
+        WHITE
+        + "noisy_control = [Clip(c.waveform + 0.01 * white.waveform) for c in load_clips(plain)]": "has a floor of",
+        WHITE + "noisy_control = noisy_control[:6]": "6 clips, not twelve",
+        WHITE + "noisy_control = None": "cannot use your answer",
     },
 }
-SNEAKY: dict[int, list[str]] = {}  # these do nothing of what is asked: never "Right"
-ALSO_RIGHT: dict[int, list[str]] = {}  # unusual, and right
+SNEAKY: dict[int, list[str]] = {  # these do nothing of what is asked: never "Right"
+    1: [
+        CLEAN + "clean = Clip(0 * best.waveform, best.sample_rate, best.settings)",
+        CLEAN + "clean = Clip(best.waveform / 100, best.sample_rate, {**best.settings, 'prompt': 'footsteps'})",
+        "clean = generate(pipe, 'silence instead of footsteps', seed=3, **settings)",
+        "def noise_floor_db(clip):\n    return -120\n\n\nclean = generate(pipe, 'footsteps, noisy', **settings)",
+    ],
+    2: [
+        "make = lambda *a, **k: None\nculprit = ('drums', 0)",
+        MANY + "culprit = off.index",
+        MANY + "culprit = off.idxmax()[0], off.idxmax()[1] + 9",
+        MANY + "culprit = [off.idxmax()] * 2",
+    ],
+    3: [
+        "twelve = six = 0",
+        "twelve = interval([0.0] * 12, [0.0] * 12, unit='dB')\nsix = interval([0.0] * 6, [0.0] * 6, unit='dB')",
+        "rainy = plain\n" + DRIED,
+    ],
+    4: [
+        "noisy_control = [Clip(clip.waveform * 2) for clip in load_clips(plain)]",
+        "noisy_control = [Clip(0 * clip.waveform) for clip in load_clips(plain)]",
+        "noisy_control = control",
+        WHITE + "noisy_control = [noisy_control[0]] * 12",
+    ],
+}
+ALSO_RIGHT: dict[int, list[str]] = {  # right answers in an unusual form
+    1: [
+        'clean = generate(pipe, "a clear recording of footsteps", negative_prompt="noisy", seed=0, **settings)',
+        'clean = generate(pipe, ["footsteps, clear"], **settings)[0]',
+    ],
+    2: [MANY + "culprit = list(off.idxmax())", MANY + "culprit = (str(off.idxmax()[0]), float(off.idxmax()[1]))"],
+    3: [
+        DRIED + "six = interval((dried.noise_floor_db - rainy.noise_floor_db).to_numpy().reshape(6, 2).mean(axis=1))",
+        DRIED + "twelve = interval(np.subtract(dried.noise_floor_db, rainy.noise_floor_db))",
+    ],
+    4: [
+        WHITE + "noisy_control = tuple(noisy_control)",
+        "floors = tips['low quality'].noise_floor_db\nnoisy_control = []\n"
+        "for i, (clip, floor) in enumerate(zip(load_clips(plain), floors)):\n"
+        "    own = Clip(np.random.default_rng(i).standard_normal(len(clip.waveform)))\n"
+        "    noisy_control.append(mix(clip, own, floor + 0.3))",
+    ],
+}
