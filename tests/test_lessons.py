@@ -30,7 +30,7 @@ def test_the_lessons_are_as_they_should_be():
 
 def test_two_thirds_of_the_code_cells_store_text_that_nbval_compares():
     cells = [cell for path in LESSONS for cell in lessons.code_cells(lessons.read(path))]
-    texts = [re.sub(r"<Figure size .*>", "", "".join(map(lessons._texts, cell.outputs))) for cell in cells]
+    texts = [re.sub(r"<Figure size .*>", "", "".join(map(lessons.output_text, cell.outputs))) for cell in cells]
     freed = {"trained", "nbval-ignore-output", "nbval-skip"}
     compared = [
         text for cell, text in zip(cells, texts, strict=True) if text.strip() and not freed & {*lessons.tags(cell)}

@@ -14,7 +14,6 @@ NAME is the beginning of a lesson's file name, such as 01.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import os
 import re
@@ -26,6 +25,24 @@ from pathlib import Path
 
 import nbformat
 from nbformat import NotebookNode
+
+from tools.notebook import (  # noqa: F401, the form of a lesson belongs to this module's names
+    EXERCISE,
+    FOLDED,
+    LESSON_BYTES,
+    OURS,
+    YOUR_CODE,
+    _normalised,
+    code_cells,
+    exercise_problems,
+    exercises,
+    output_text,
+    read,
+    solution,
+    solved,
+    tags,
+    write,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = ROOT / "notebooks"
@@ -40,19 +57,6 @@ ENVIRONMENT = {  # what the stored outputs are made with, and compared under, on
 }
 CELL_TIMEOUT = 600  # seconds: far from what a busy machine needs
 LESSON_SECONDS = {"08": 120, "10": 180}  # seconds that a lesson may take; 60 where none are named
-LESSON_BYTES = 2_000_000
-OURS = ("header", "setup", "navigation")  # tags of the cells that `inject` writes
-FOLDED = {"jupyter": {"source_hidden": True}, "cellView": "form"}  # in JupyterLab, and in Colab
-EXERCISE = re.compile(r"^### Exercise (\d): (.+) \((easy|medium|hard), (\d+) minutes\)$", re.M)
-YOUR_CODE = "# your code here"
-SOLUTION = re.compile(  # its code, and why it works
-    r"<details><summary>A solution</summary>\n\n```python\n(.+?)\n```\n\n(?:(.+)\n\n)?</details>", re.S
-)
-WIDGET = "application/vnd.jupyter.widget-view+json"  # holds a random id: neither stored nor compared
-KERNEL = {
-    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-    "language_info": {"name": "python", "file_extension": ".py", "mimetype": "text/x-python"},
-}
 
 
 def lessons(names: list[str] | tuple[str, ...] = ()) -> list[Path]:
@@ -62,49 +66,6 @@ def lessons(names: list[str] | tuple[str, ...] = ()) -> list[Path]:
         if not any(path.name.startswith(name) for path in found):
             raise SystemExit(f"No lesson begins with {name!r}; there are: {', '.join(path.stem for path in found)}.")
     return [path for path in found if not names or path.name.startswith(tuple(names))]
-
-
-def read(path: Path) -> NotebookNode:
-    return nbformat.read(path, as_version=4)
-
-
-def write(path: Path, notebook: NotebookNode) -> None:
-    """Store a notebook, the same bytes for the same content; refuses one over 2 MB."""
-    text = nbformat.writes(_normalised(notebook), indent=1, ensure_ascii=False) + "\n"
-    if len(text.encode()) > LESSON_BYTES:
-        raise SystemExit(f"{path.name} would take {len(text.encode()) / 1e6:.1f} MB; a lesson may take 2 MB.")
-    part = path.with_suffix(".part")
-    part.write_text(text, encoding="utf-8", newline="\n")
-    part.replace(path)
-
-
-def tags(cell: NotebookNode) -> list[str]:
-    return cell.metadata.get("tags", [])
-
-
-def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
-    """The code cells that have code in them."""
-    return [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
-
-
-def _normalised(notebook: NotebookNode) -> NotebookNode:
-    """The notebook without what differs from run to run or from machine to machine."""
-    notebook.metadata = NotebookNode({**notebook.metadata, **KERNEL})
-    for name in ("widgets", "jupytext"):
-        notebook.metadata.pop(name, None)
-    notebook.nbformat, notebook.nbformat_minor = 4, 5
-    seen: dict[str, int] = {}
-    for cell in notebook.cells:
-        cell.source = cell.source.rstrip("\n")
-        kept = ("tags", "nbgrader", *FOLDED)
-        cell.metadata = {key: cell.metadata[key] for key in kept if key in cell.metadata}
-        name = next((tag for tag in tags(cell) if tag in OURS), None)
-        name = name or hashlib.sha256(f"{cell.cell_type}\n{cell.source}".encode()).hexdigest()[:8]
-        seen[name] = seen.get(name, 0) + 1
-        cell.id = name if seen[name] == 1 else f"{name}-{seen[name]}"
-        for output in cell.get("outputs", []):
-            output.get("data", {}).pop(WIDGET, None)
-    return notebook
 
 
 # ---- running ------------------------------------------------------------
@@ -278,13 +239,6 @@ def inject() -> None:
 # ---- checks ------------------------------------------------------------
 
 
-def _texts(output: NotebookNode) -> str:
-    """Return the readable text of an output, without pictures and sounds."""
-    parts = [output.get("text", ""), output.get("evalue", "")]
-    parts += [str(value) for kind, value in sorted(output.get("data", {}).items()) if not kind.startswith("image/")]
-    return re.sub(r"base64,[A-Za-z0-9+/=]+", "", "\n".join(parts))
-
-
 def problems(notebook: NotebookNode) -> list[str]:
     """What a lesson must not have: errors, mistyped magics, shell commands, unrun cells, paths of a machine."""
     found = []
@@ -296,56 +250,13 @@ def problems(notebook: NotebookNode) -> list[str]:
         where = f"cell {cell.execution_count}"
         if re.search(r"^\s*(!|%pip|%%bash|%%sh|%%script)", cell.source, re.M):
             found.append(f"{where}: a shell command, whose failure would pass unnoticed")
-        text = "\n".join(map(_texts, cell.outputs))
+        text = "\n".join(map(output_text, cell.outputs))
         if "UsageError:" in text:
             found.append(f"{where}: a magic that does not exist")
         if any(output.output_type == "error" for output in cell.outputs) and "raises-exception" not in tags(cell):
             found.append(f"{where}: an error among its outputs")
         found += [f"{where}: the path {path!r} of one machine" for path in machine if path in text]
     return found
-
-
-def exercises(notebook: NotebookNode) -> list[dict[str, NotebookNode]]:
-    """Return the cells of each exercise: "task", "exercise" (the stub), "check" and "solution"."""
-    found: list[dict[str, NotebookNode]] = []
-    for before, cell in zip(notebook.cells, notebook.cells[1:], strict=False):
-        if "exercise" in tags(cell):
-            found.append({"task": before})
-        for tag in {"exercise", "check", "solution"} & set(tags(cell)):
-            (found or [{}])[-1][tag] = cell
-    return found
-
-
-def solution(cell: NotebookNode) -> str:
-    """Return the code of a solution's folded text cell; ValueError where there is none."""
-    if not (found := SOLUTION.fullmatch(cell.source.strip())):
-        raise ValueError(f"This is not the form of a solution:\n{cell.source}")
-    return found[1]
-
-
-def exercise_problems(notebook: NotebookNode) -> list[str]:
-    """Return what is wrong with the form of the exercises, one sentence each."""
-    order = [tag for cell in notebook.cells for tag in tags(cell) if tag in ("exercise", "check", "solution")]
-    found = exercises(notebook)
-    if order != ["exercise", "check", "solution"] * len(found) or not 3 <= len(found) <= 5:
-        return [f"it needs 3 to 5 exercises, each with stub, check and solution in this order, and has {order}"]
-    problems = []
-    for number, cells in enumerate(found, 1):
-        task, solved = cells["task"].source, SOLUTION.fullmatch(cells["solution"].source.strip())
-        said = "".join(_texts(output) for output in cells["check"].outputs)
-        sound = {
-            "a title such as `### Exercise 1: Count (easy, 3 minutes)`": re.search(
-                rf"^### Exercise {number}: ", task, re.M
-            )
-            and EXERCISE.search(task),
-            "a folded hint": "<details><summary>Hint" in task,
-            f"`{YOUR_CODE}` in its stub": YOUR_CODE in cells["exercise"].source,
-            "a stored feedback to the stub that begins with `Not yet`": said.startswith("Not yet: "),
-            "a solution in a folded text cell": solved and cells["solution"].cell_type == "markdown",
-            "a sentence below its solution on why it works": solved and solved[2],
-        }
-        problems += [f"exercise {number} lacks {what}" for what, there in sound.items() if not there]
-    return problems
 
 
 def check() -> list[str]:
