@@ -336,6 +336,7 @@ def test_out_of_cuda_memory_is_one_sentence_and_frees_the_batch(pipe, monkeypatc
     assert held[0]() is None
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="limits memory by setrlimit, as Linux counts it")
 def test_real_shortage_of_memory_is_one_sentence_and_the_kernel_lives_on(random_checkpoint):
     program = f"""

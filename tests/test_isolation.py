@@ -189,6 +189,7 @@ def last_word(program: str, **options) -> str:
     return done.stdout.split()[-1]
 
 
+@pytest.mark.slow
 @forks
 def test_forked_workers_do_not_wait_for_threads_that_are_not_there(random_checkpoint, tmp_path):
     program = f"""
@@ -213,6 +214,7 @@ AMID = {  # what another thread of the parent does when a process is forked
 }
 
 
+@pytest.mark.slow
 @forks
 @pytest.mark.parametrize("amid", AMID)
 def test_a_forked_process_waits_for_no_lock_and_leaves_none(random_checkpoint, tmp_path, amid):

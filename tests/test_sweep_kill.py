@@ -186,6 +186,7 @@ def results(random_checkpoint, tmp_path_factory) -> dict:
     return json.loads(run.stdout.splitlines()[-1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "batch_size"), [("one", 1), ("three", 3)])
 def test_ten_kills_lose_nothing_redo_nothing_and_change_nothing(results, name, batch_size):
     result = results[name]
@@ -198,11 +199,13 @@ def test_ten_kills_lose_nothing_redo_nothing_and_change_nothing(results, name, b
     assert result["tables"]
 
 
+@pytest.mark.slow
 def test_a_kill_in_the_middle_of_a_write_leaves_no_half_clip(results):
     for moment, (clips, generated) in results["writing"].items():  # a sound and a row a clip: two writes, two moves
         assert (clips, generated) == (int(moment.split()[1]) // 2, int(moment.split()[1]) // 2 + 1), moment
 
 
+@pytest.mark.slow
 def test_two_processes_in_one_folder_lose_nothing(results):
     assert results["two"] == {"ended": [0, 0], "clips": CLIPS}
 

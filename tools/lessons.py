@@ -205,6 +205,7 @@ def _table(titles: dict[Path, str], notebooks: dict[Path, NotebookNode]) -> str:
     rows = ["| Lesson | Minutes | What you will do |", "| --- | --- | --- |"]
     for path, name in titles.items():
         promise = notebooks[path].cells[0].source.partition("\n")[2].strip().split("\n\n")[0].replace("\n", " ")
+        promise = re.match(r".{60,}?[.!?](?= |$)|.*", promise)[0]  # whole sentences
         link = f"[{path.stem[:2]} {name}](notebooks/{path.name})"
         text = "\n".join(cell.source for cell in notebooks[path].cells if cell.cell_type == "markdown")
         minutes = re.search(r"\*\*Time\*\* (\d+) minutes", text)
@@ -221,6 +222,10 @@ def _generated() -> dict[Path, str | NotebookNode]:
     parts = re.split(r"(<!-- lessons: .*?-->\n).*?(\n<!-- end of lessons -->)", readme, flags=re.S)
     files[ROOT / "README.md"] = "".join([*parts[:2], "\n", _table(titles, notebooks), "\n", *parts[2:]])
     repo = address()[0]
+    clone = rf"\g<1>{repo or 'OWNER/NAME'}.git"
+    files[ROOT / "README.md"] = re.sub(
+        r"^(git clone https://github\.com/)\S+", clone, files[ROOT / "README.md"], flags=re.M
+    )
     line = f'repository-code: "https://github.com/{repo}"\n' if repo else ""
     citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
     citation = re.sub(r"^repository-code: .*\n", "", citation, flags=re.M)
