@@ -8,6 +8,8 @@ solution is in the lesson; tests/answers holds the others, as code that replaces
     SNEAKY      answers that do nothing of what is asked: never "Right"
     ALSO_RIGHT  right answers in an unusual form
 
+An answer that differs from the solution in a line begins with it: `solution("01", 4) + "change = 0"`.
+
 An answer finds the names of the lesson as they are after the stub. Names that it binds are put back afterwards; an
 object of the lesson that it changes in place is not.
 """
@@ -34,11 +36,21 @@ def module(lesson: str) -> ModuleType:
     return import_module(f"tests.answers.lesson_{lesson}")
 
 
+def exercise(lesson: str, number: int) -> dict[str, NotebookNode]:
+    """Return the cells of an exercise of a lesson."""
+    (path,) = lessons.lessons([lesson])
+    return lessons.exercises(lessons.read(path))[number - 1]
+
+
+def solution(lesson: str, number: int) -> str:
+    """Return the solution's code, which ends with a new line: what an answer may begin with."""
+    return lessons.solution(exercise(lesson, number)["solution"]) + "\n"
+
+
 def answers(lesson: str, number: int) -> dict[str, list[str]]:
     """Return the answers to one exercise, by kind."""
-    (path,) = lessons.lessons([lesson])
     given = {kind: list(getattr(module(lesson), kind).get(number, [])) for kind in ("ALSO_RIGHT", "WRONG", "SNEAKY")}
-    return {"solution": [lessons.solution(lessons.exercises(lessons.read(path))[number - 1]["solution"])], **given}
+    return {"solution": [solution(lesson, number)], **given}
 
 
 def attempt(lesson: str, number: int, kind: str, index: int) -> None:
@@ -47,8 +59,7 @@ def attempt(lesson: str, number: int, kind: str, index: int) -> None:
     from IPython import get_ipython
     from IPython.utils.capture import capture_output
 
-    (path,) = lessons.lessons([lesson])
-    check = lessons.exercises(lessons.read(path))[number - 1]["check"].source
+    check = exercise(lesson, number)["check"].source
     answer = answers(lesson, number)[kind][index]
     names, said, error = get_ipython().user_ns, "", None
     before = dict(names)

@@ -1,25 +1,8 @@
 """Answers to the exercises of 06_inside_audioldm; each replaces the whole stub. Explained in tests/tries.py."""
 
-SOLVED_5 = """\
-@torch.no_grad()
-def my_generate(prompt, seed, num_inference_steps, audio_length_in_s, guidance_scale=2.5):
-    frames = round(100 * audio_length_in_s) // pipe.vae_scale_factor
-    shape = (1, pipe.unet.config.in_channels, frames, 64 // pipe.vae_scale_factor)
-    latents = torch.randn(shape, generator=torch.Generator().manual_seed(seed))
-    latents = latents.to(pipe.device, pipe.unet.dtype)
-    words = torch.cat([encode_prompt(pipe, ""), encode_prompt(pipe, prompt)]).to(pipe.device)
-    pipe.scheduler.set_timesteps(num_inference_steps)
-    for t in pipe.scheduler.timesteps:
-        answer = pipe.unet(torch.cat([latents, latents]), t, encoder_hidden_states=None, class_labels=words).sample
-        untold, told = answer.chunk(2)
-        answer = untold + guidance_scale * (told - untold)
-        latents = pipe.scheduler.step(answer, t, latents).prev_sample
-    return decode_latents(pipe, latents, prompt=prompt)
+from tests.tries import solution
 
-
-my_birds = my_generate("birds singing", seed=5, **REGIME)
-my_birds
-"""
+SOLVED_5 = solution("06", 5)
 WRONG: dict[int, dict[str, str]] = {  # answer: a word that the feedback must have
     1: {
         "first = 0": "there is still more sound",

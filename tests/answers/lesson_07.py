@@ -1,17 +1,9 @@
 """Answers to the exercises of 07_edit_sounds; each replaces the whole stub. Explained in tests/tries.py."""
 
-SOLVED_2 = """\
-half = torch.ones(1, 1, frames, 1, dtype=torch.bool)
-half[:, :, frames // 2 :] = False
-goes_on = generate(pipe, "techno music, fast", **regime(pipe), callback=keep(latents, half))
-goes_on
-"""
-SOLVED_4 = """\
-surgeon, changed = torch.ones(1, 1, frames, bands, dtype=torch.bool), None
-surgeon[:, :, frames // 2 :, bands // 2 :] = False
-changed = float((~surgeon).float().mean())
-generate(pipe, "a flute", **regime(pipe), callback=keep(latents, surgeon))
-"""
+from tests.tries import solution
+
+SOLVED_2 = solution("07", 2)
+SOLVED_4 = solution("07", 4)
 WRONG: dict[int, dict[str, str]] = {  # answer: a word that the feedback must have
     1: {
         """\

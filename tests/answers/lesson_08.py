@@ -1,16 +1,8 @@
 """Answers to the exercises of 08_teach_a_sound; each replaces the whole stub. Explained in tests/tries.py."""
 
-SOLVED_2 = """\
-found, enough = {}, None
-for strength in STRENGTHS:
-    pipe.unet.set_adapters(["laser"], [strength])
-    clips = generate(pipe, WORDS, num_waveforms_per_prompt=4, **SETTINGS)
-    found[strength] = likeness(clips).mean
-way = found[1] - found[0]
-enough = min(s for s in STRENGTHS if (found[s] - found[0]) / way >= 0.9)
-picture = plots.curve({"four clips": (list(found), list(found.values()))}, "strength", "likeness") if found else None
-picture or "no strengths tried"
-"""
+from tests.tries import solution
+
+SOLVED_2 = solution("08", 2)
 WRONG: dict[int, dict[str, str]] = {  # answer: a word that the feedback must have
     1: {
         """\
