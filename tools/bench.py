@@ -19,7 +19,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
 from datetime import date
 from functools import partial
 from importlib.metadata import version
@@ -28,7 +27,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch.profiler import ProfilerActivity, profile, record_function
+from torch.profiler import profile, record_function
 from torch.utils.benchmark import Measurement, Timer
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -116,26 +115,23 @@ def table(ways: dict[str, Callable], rounds: int) -> None:
 def stages(pipe, way: Callable) -> str:
     """Return the share of each part of the pipeline in the time of a call, by torch's profiler, and its GFLOP."""
     parts = {"text": pipe.text_encoder, "UNet": pipe.unet, "VAE": pipe.vae.decoder, "vocoder": pipe.vocoder}
-    on_cuda, opened = pipe.device.type == "cuda", {}
-    with ExitStack() as hooks:
-        for name, part in parts.items():
+    opened, hooks, kind = {}, [], "device_time_total" if pipe.device.type == "cuda" else "cpu_time_total"
 
-            def begin(*_, name=name) -> None:
-                opened[name] = record_function(name)
-                opened[name].__enter__()
+    def begin(name: str, *_) -> None:
+        opened[name] = record_function(name)
+        opened[name].__enter__()
 
-            def end(*_, name=name) -> None:
-                opened[name].__exit__(None, None, None)
-
-            hooks.callback(part.register_forward_pre_hook(begin).remove)
-            hooks.callback(part.register_forward_hook(end).remove)
-        with profile(activities=[ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_cuda else [])]) as profiler:
-            way()
-    kind = "device_time_total" if on_cuda else "cpu_time_total"
+    for name, part in parts.items():
+        hooks.append(part.register_forward_pre_hook(partial(begin, name)))
+        hooks.append(part.register_forward_hook(lambda *_, name=name: opened[name].__exit__(None, None, None)))
+    with profile() as profiler:
+        way()
+    for hook in hooks:
+        hook.remove()
     spent = {event.key: getattr(event, kind) for event in profiler.key_averages() if event.key in parts}
     with FlopCounterMode(display=False) as counter:
         way()
-    shares = ", ".join(f"{name} {time / max(sum(spent.values()), 1e-9):.0%}" for name, time in spent.items())
+    shares = ", ".join(f"{name} {spent[name] / sum(spent.values()):.0%}" for name in parts)
     return f"{shares}; {counter.get_total_flops() / 1e9:,.1f} GFLOP"
 
 

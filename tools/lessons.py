@@ -39,7 +39,6 @@ from tools.notebook import (  # noqa: F401, the form of a lesson belongs to this
     output_text,
     read,
     solution,
-    solved,
     tags,
     write,
 )

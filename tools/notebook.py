@@ -9,7 +9,6 @@ stub. The text cell with the tag `solution` holds code that replaces the whole s
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from pathlib import Path
 
@@ -97,14 +96,6 @@ def solution(cell: NotebookNode) -> str:
     if not (found := SOLUTION.fullmatch(cell.source.strip())):
         raise ValueError(f"This is not the form of a solution:\n{cell.source}")
     return found[1]
-
-
-def solved(notebook: NotebookNode) -> NotebookNode:
-    """Return a copy of the notebook in which each solution stands in place of its stub."""
-    notebook = nbformat.from_dict(json.loads(json.dumps(notebook)))
-    for cells in exercises(notebook):
-        cells["exercise"].source = solution(cells["solution"])
-    return notebook
 
 
 def exercise_problems(notebook: NotebookNode) -> list[str]:

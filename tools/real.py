@@ -90,7 +90,7 @@ def all_lessons(name: str) -> int:
     environment = {"AUDIOLDM_CHECKPOINT": name, "HF_HUB_OFFLINE": "0", "CUDA_VISIBLE_DEVICES": visible()}
     print("| lesson | result |\n| --- | --- |")
     for path in lessons.lessons():
-        result = standin.run_lesson(path.stem, lessons.solved(lessons.read(path)), environment, regime=None)
+        result = standin.run_lesson(path.stem, lessons.read(path), environment, regime=None)
         failed += not result.ok
         lesson, _, said = str(result).replace("\n    ", "<br>").partition(": ")
         print(f"| {lesson} | {said} |", flush=True)
