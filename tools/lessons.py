@@ -26,7 +26,7 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
-from tools.notebook import (  # noqa: F401, the form of a lesson belongs to this module's names
+from tools.notebook import (  # noqa: F401, some are names of this module for its users
     EXERCISE,
     FOLDED,
     LESSON_BYTES,
@@ -41,12 +41,12 @@ from tools.notebook import (  # noqa: F401, the form of a lesson belongs to this
     solution,
     tags,
     write,
-)
+)  # fmt: skip
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = ROOT / "notebooks"
 SETUP_CELL = ROOT / "tools" / "setup_cell.py"
-ENVIRONMENT = {  # what the stored outputs are made with, and compared under, on every machine
+ENVIRONMENT = {  # in which stored outputs are made and compared, on every machine
     "AUDIOLDM_CHECKPOINT": "mini-s-v2",
     "CUDA_VISIBLE_DEVICES": "",
     "HF_HUB_OFFLINE": "1",
@@ -59,7 +59,7 @@ LESSON_SECONDS = {"08": 120, "10": 180}  # seconds that a lesson may take; 60 wh
 
 
 def lessons(names: list[str] | tuple[str, ...] = ()) -> list[Path]:
-    """The lessons in their order; with names, only those whose file name begins with one of them."""
+    """Return the files of the lessons in order; with names, those whose file name begins with one of them."""
     found = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
     for name in names:
         if not any(path.name.startswith(name) for path in found):
@@ -71,7 +71,7 @@ def lessons(names: list[str] | tuple[str, ...] = ()) -> list[Path]:
 
 
 def run(notebook: NotebookNode, folder: Path = NOTEBOOKS, environment: dict[str, str] | None = None) -> NotebookNode:
-    """An executed copy of the notebook, run in `folder` under ENVIRONMENT (and `environment` on top).
+    """Return an executed copy of the notebook, run in `folder` under ENVIRONMENT (and `environment` on top).
 
     Raises nbclient's CellExecutionError, CellTimeoutError or DeadKernelError.
     """
@@ -93,6 +93,7 @@ def run(notebook: NotebookNode, folder: Path = NOTEBOOKS, environment: dict[str,
 
 
 def execute(names: list[str]) -> None:
+    """Run lessons and store their outputs, unless something in them must not be stored."""
     for path in lessons(names):
         start = time.perf_counter()
         notebook = run(read(path))
@@ -106,7 +107,7 @@ def execute(names: list[str]) -> None:
 
 
 def demo() -> None:
-    """Lesson 01 without a browser: outputs/techno.wav and outputs/01_first_sound.html."""
+    """Run lesson 01 without a browser; write outputs/techno.wav and outputs/01_first_sound.html."""
     from nbconvert import HTMLExporter
 
     (path,) = lessons(["01"])
@@ -137,12 +138,12 @@ print(generate(load_pipeline(), prompt, num_inference_steps=10, audio_length_in_
 
 
 def address() -> tuple[str, str]:
-    """The project's public address and version, (REPO, REF), as stamped into the set-up cell."""
+    """Return the project's public address and version, (REPO, REF), as stamped into the set-up cell."""
     return re.search(r'^REPO, REF = "(.*)", "(.*)"', SETUP_CELL.read_text(encoding="utf-8"), re.M).groups()
 
 
 def origin() -> str:
-    """OWNER/NAME of this clone's own `origin` on GitHub."""
+    """Return OWNER/NAME of this clone's `origin` on GitHub."""
     git = ["git", "remote", "get-url", "origin"]
     url = subprocess.run(git, cwd=ROOT, capture_output=True, text=True).stdout.strip()
     found = re.search(r"github\.com[:/]([\w.-]+/[\w.-]+?)(\.git)?/?$", url)
@@ -152,7 +153,7 @@ def origin() -> str:
 
 
 def stamp(repo: str, ref: str) -> None:
-    """Set the project's public address in its one place, and inject it; without one, that of the clone's origin."""
+    """Write the public address, by default that of the clone's origin, into the set-up cell, and inject it."""
     repo = repo or origin()
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", repo) or not re.fullmatch(r"[\w./-]+", ref):
         raise SystemExit(f"The address must be OWNER/NAME and a tag, branch or commit, not {repo!r} and {ref!r}.")
@@ -168,7 +169,7 @@ def title(notebook: NotebookNode) -> str:
 
 
 def badge(path: Path) -> str:
-    """The Colab badge of a lesson, or nothing where the project has no public address yet."""
+    """Return the Colab badge of a lesson, or nothing where the project has no public address yet."""
     repo, ref = address()
     link = f"https://colab.research.google.com/github/{repo}/blob/{ref}/notebooks/{path.name}"
     image = "https://colab.research.google.com/assets/colab-badge.svg"
@@ -176,7 +177,7 @@ def badge(path: Path) -> str:
 
 
 def _injected(path: Path, notebook: NotebookNode, titles: dict[Path, str]) -> NotebookNode:
-    """The notebook with this project's header, set-up and navigation cells; stored outputs stay."""
+    """Return the notebook with its header, set-up and navigation cells; stored outputs stay."""
     notebook = nbformat.from_dict(json.loads(json.dumps(notebook)))
     setup = next((cell for cell in notebook.cells if "setup" in tags(cell)), nbformat.v4.new_code_cell())
     setup.source, setup.metadata = SETUP_CELL.read_text(encoding="utf-8"), {"tags": ["setup"], **FOLDED}
@@ -200,7 +201,7 @@ def _injected(path: Path, notebook: NotebookNode, titles: dict[Path, str]) -> No
 
 
 def _table(titles: dict[Path, str], notebooks: dict[Path, NotebookNode]) -> str:
-    """README's table of lessons, made from the lessons themselves."""
+    """Return README's table: title, minutes and the beginning of the promise of each lesson."""
     rows = ["| Lesson | Minutes | What you will do |", "| --- | --- | --- |"]
     for path, name in titles.items():
         promise = notebooks[path].cells[0].source.partition("\n")[2].strip().split("\n\n")[0].replace("\n", " ")
@@ -213,18 +214,15 @@ def _table(titles: dict[Path, str], notebooks: dict[Path, NotebookNode]) -> str:
 
 
 def _generated() -> dict[Path, str | NotebookNode]:
-    """Every file that `inject` writes, as it should be."""
+    """Return the right content of every file that `inject` writes."""
     notebooks = {path: read(path) for path in lessons()}
     titles = {path: title(notebook) for path, notebook in notebooks.items()}
     files: dict[Path, str | NotebookNode] = {p: _injected(p, n, titles) for p, n in notebooks.items()}
+    repo = address()[0]
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    readme = re.sub(r"(?<=\ngit clone https://github\.com/)\S+", f"{repo or 'OWNER/NAME'}.git", readme)
     parts = re.split(r"(<!-- lessons: .*?-->\n).*?(\n<!-- end of lessons -->)", readme, flags=re.S)
     files[ROOT / "README.md"] = "".join([*parts[:2], "\n", _table(titles, notebooks), "\n", *parts[2:]])
-    repo = address()[0]
-    clone = rf"\g<1>{repo or 'OWNER/NAME'}.git"
-    files[ROOT / "README.md"] = re.sub(
-        r"^(git clone https://github\.com/)\S+", clone, files[ROOT / "README.md"], flags=re.M
-    )
     line = f'repository-code: "https://github.com/{repo}"\n' if repo else ""
     citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
     citation = re.sub(r"^repository-code: .*\n", "", citation, flags=re.M)
@@ -244,7 +242,7 @@ def inject() -> None:
 
 
 def problems(notebook: NotebookNode) -> list[str]:
-    """What a lesson must not have: errors, mistyped magics, shell commands, unrun cells, paths of a machine."""
+    """Return what a lesson must not store: errors, mistyped magics, shell commands, unrun cells, paths of a machine."""
     found = []
     cells = code_cells(notebook)
     if [cell.execution_count for cell in cells] != list(range(1, len(cells) + 1)):
@@ -264,7 +262,7 @@ def problems(notebook: NotebookNode) -> list[str]:
 
 
 def check() -> list[str]:
-    """What is not as it should be, one sentence each."""
+    """Return the faults of all lessons, one sentence each."""
     found = []
     for path, content in _generated().items():
         if isinstance(content, str):

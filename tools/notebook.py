@@ -35,7 +35,7 @@ def read(path: Path) -> NotebookNode:
 
 
 def write(path: Path, notebook: NotebookNode) -> None:
-    """Store a notebook, the same bytes for the same content; refuses one over 2 MB."""
+    """Store a notebook, the same bytes for the same content; SystemExit where it is over 2 MB."""
     text = nbformat.writes(_normalised(notebook), indent=1, ensure_ascii=False) + "\n"
     if len(text.encode()) > LESSON_BYTES:
         raise SystemExit(f"{path.name} would take {len(text.encode()) / 1e6:.1f} MB; a lesson may take 2 MB.")
@@ -45,12 +45,12 @@ def write(path: Path, notebook: NotebookNode) -> None:
 
 
 def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
-    """The code cells that have code in them."""
+    """Return the code cells that have code in them."""
     return [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
 
 
 def _normalised(notebook: NotebookNode) -> NotebookNode:
-    """The notebook without what differs from run to run or from machine to machine."""
+    """Return the notebook without random ids and other facts of one run or one machine."""
     notebook.metadata = NotebookNode({**notebook.metadata, **KERNEL})
     for name in ("widgets", "jupytext"):
         notebook.metadata.pop(name, None)

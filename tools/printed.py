@@ -1,4 +1,4 @@
-"""When two printed outputs say the same: nbval's comparison, made fit for more than one processor.
+"""Compare printed outputs up to the last digit of a number: strict nbval for more than one processor.
 
 Floating point differs in its last bits between processors, and a number that lies on the edge of rounding is then
 printed as 0.20 on one of them and as 0.21 on another. So text must be equal character by character, except that a
@@ -20,10 +20,10 @@ ANY_NUMBER = re.compile(r" *[-+−]?\d+(?:\.\d+)?")
 
 
 def same(stored: str, fresh: str, trained: bool = False) -> bool:
-    """Whether two outputs are equal but for one unit in the last printed digit of a number.
+    """Return whether two outputs are equal but for one unit in the last printed digit of a number.
 
-    `trained`: for the cells with that tag, whose numbers come out of a training. It carries the roundings of its
-    processor on until they can be heard, so what is compared is all but the numbers.
+    With `trained`, the tag of cells that show results of a training, numbers are not compared: a training amplifies the
+    rounding errors of its processor.
     """
     number = ANY_NUMBER if trained else NUMBER
     if number.sub("#", stored) != number.sub("#", fresh):
@@ -51,7 +51,7 @@ class Printed(str):
 
 
 def pytest_configure() -> None:
-    """As a plugin of pytest: nbval compares sanitized text by `same`; everything else about it stays as it is."""
+    """As a plugin of pytest: let nbval compare sanitized text by `same`."""
     from nbval.plugin import IPyNbCell
 
     sanitize = IPyNbCell.sanitize

@@ -42,7 +42,7 @@ PUBLISHED = (0.328, 0.379, 0.386, 0.391, 0.407, 0.384)  # arXiv 2505.07615: s-fu
 
 
 def heads(names: list[str], prompts: list[str], settings: dict) -> None:
-    """Paired by prompt and seed; seeds are averaged within a prompt, the interval is over prompts."""
+    """Print the gain of the original's heads, paired by prompt and seed; the interval is over prompts."""
     from utils import interval, load_pipeline, sweep
 
     print("| checkpoint | CLAP cosine, heads of the Hub's files | the original's heads | difference | verdict |")
@@ -62,7 +62,7 @@ def heads(names: list[str], prompts: list[str], settings: dict) -> None:
 
 
 def steps(name: str, prompts: list[str], settings: dict, counts: tuple[int, ...] = STEPS) -> None:
-    """Where more steps hardly pay: each count against the one before, over prompts."""
+    """Print the gain of each number of steps over the one before, over prompts, and the knee."""
     from utils import interval, knee, load_pipeline, sweep
 
     pipe = load_pipeline(name)
@@ -83,7 +83,7 @@ def steps(name: str, prompts: list[str], settings: dict, counts: tuple[int, ...]
 
 
 def all_lessons(name: str) -> int:
-    """What `tests/standin.py` does with the stand-in, with this checkpoint in its place."""
+    """Run every lesson with its solutions on this checkpoint, as tests/standin.py does on the stand-in."""
     from tests import standin
 
     failed = 0
@@ -98,7 +98,7 @@ def all_lessons(name: str) -> int:
 
 
 def visible() -> str:
-    """The GPUs that are there: the tools' own environment hides them, so that stored outputs are equal everywhere."""
+    """Return the ids of the GPUs, which the tools hide so that stored outputs are equal everywhere."""
     import os
 
     import torch

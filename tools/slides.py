@@ -14,11 +14,11 @@ from nbformat import NotebookNode
 from . import lessons
 
 NOT_SHOWN = {*lessons.OURS, "exercise", "solution", "check"}
-LONG = 300  # characters of text that leave no room for code and what it puts out
+LONG = 300  # characters of text that leave no room for code and its output
 
 
 def arranged(notebook: NotebookNode) -> NotebookNode:
-    """The notebook with slideshow metadata, by one rule.
+    """Return the notebook with slideshow metadata.
 
     A heading of level 1 or 2 begins a slide; other text a subslide; code goes with the text before it, but begins a
     subslide after outputs and after long text. Set-up, navigation, and of exercises all but the task are not shown.
