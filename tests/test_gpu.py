@@ -47,7 +47,7 @@ def lab(request, tmp_path_factory, random_checkpoint) -> Lab:
     if request.param == "cpu":
         lab = Lab(random_checkpoint, "cpu", {"num_inference_steps": 3, "audio_length_in_s": 1.28}, 60)
     else:
-        from tests.hub import make_repository
+        from tests.checkpoints import make_repository
 
         source = os.environ.get("GPU_CHECKPOINT")
         source = source or make_repository(tmp_path_factory.mktemp("real") / "real-size", real_size=True)

@@ -17,7 +17,8 @@ NOT_PROSE = r"```.*?```|`[^`]*`|\$\$.*?\$\$|\$[^$]*\$|<code>.*?</code>|<[^>]+>|\
 WORD = r"(?<![\w/.@-])[A-Za-z][a-z]+(?:['’][a-z]+)?(?![\w/]|\.\w)"
 OURS = """
     adas alt audioldm autoencoder bonferroni brien brightspace centre chong colab colour colours dask denoising diff
-    docstring docstrings dtype favourite favours frechet freesound grey griffin heun inpainting intraclass ipywidgets jupyter
+    docstring docstrings dtype favourite favours frechet freesound grey griffin heun inpainting intraclass ipywidgets
+    jupyter subfolder
     jupyterhub jupyterlab kaggle labelled labelling latents librosa liu loopback mels moodle multistep nbgrader
     neighbour neighbouring neighbours normalise normalised normalises numpy pytest recognise recognised slerp synthesise
     synthesised synthesiser synthesises timestep timesteps tokenizer unet utils vae vocoder vocoders

@@ -202,7 +202,7 @@ def main(arguments: list[str] | None = None) -> None:
     if "real" in given.parts and given.checkpoint:
         bench(given.checkpoint, given.checkpoint, given.rounds, given.compile)
     elif "real" in given.parts:
-        from tests.hub import make_repository
+        from tests.checkpoints import make_repository
 
         with tempfile.TemporaryDirectory() as folder:
             made = make_repository(Path(folder) / "real-size", real_size=True)
