@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from utils.files import write_whole
+from utils.checks import write_whole
 
 COLUMNS = ["test", "kind", "listener", "trial", "label", "truth", "answer"]
 ID = "id"  # column: drawn at random for each file, so that two listeners of one name stay two

@@ -14,7 +14,7 @@ from functools import cached_property
 
 import ipywidgets as widgets
 
-from utils.files import shorten
+from utils.checks import shorten
 from utils.player import NO_MATHS
 
 from .results import summary

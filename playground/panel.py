@@ -10,7 +10,7 @@ from numbers import Integral, Real
 import ipywidgets as widgets
 
 from utils.checkpoints import CHECKPOINTS, PROBE
-from utils.prompts import MAX_SEED
+from utils.generation import MAX_SEED
 
 from .takes import SCHEDULERS, Take
 

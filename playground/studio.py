@@ -18,7 +18,7 @@ from pathlib import Path
 import diffusers
 
 from utils import checkpoint_name, compare, generate, load_pipeline
-from utils.files import shorten
+from utils.checks import shorten
 from utils.player import NO_MATHS
 
 from .booth import shown

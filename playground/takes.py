@@ -13,12 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from utils import Clip, generate
+from utils import Clip, begin_with, generate
 from utils.checkpoints import PROBE
-from utils.files import shorten, write_whole
+from utils.checks import shorten, write_whole
 from utils.player import NO_MATHS
-
-from .edits import begin_with
 
 SCHEDULERS = {"DDIM": "DDIMScheduler", "DPM-Solver++": "DPMSolverMultistepScheduler"}  # label -> diffusers' class
 SCHEDULERS |= {"UniPC": "UniPCMultistepScheduler", "Euler": "EulerDiscreteScheduler"}
@@ -61,12 +59,11 @@ class Take:
         if recording:
             same = ", ".join(f"{name}={call[name]!r}" for name in OF_AN_EDIT)
             begin = f"begin = begin_with(pipe, Clip.load({recording!r}), {strength!r}, {same})\n"
-            names, arguments = "Clip, ", [*arguments, "callback=begin"]
+            names, arguments = "Clip, begin_with, ", [*arguments, "callback=begin"]
         lines = "".join(f"    {argument},\n" for argument in ["pipe", *arguments])
         return (
             f"from diffusers import {scheduler}\n\n"
-            + ("from playground.edits import begin_with\n" if recording else "")
-            + f"from utils import {names}generate, load_pipeline\n\n"
+            f"from utils import {names}generate, load_pipeline\n\n"
             f"pipe = load_pipeline({checkpoint!r})\n"
             f"pipe.scheduler = {scheduler}.from_config(pipe.scheduler.config)\n{begin}"
             f"clip = generate(\n{lines})\nclip.save({f'outputs/{self.name}.wav'!r})\n"

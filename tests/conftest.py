@@ -48,3 +48,22 @@ def pipe(random_checkpoint):
     from utils import load_pipeline
 
     return load_pipeline(random_checkpoint)
+
+
+@pytest.fixture
+def adapted(pipe):
+    """The random checkpoint with a UNet of its own that wears an adapter, `laser`, of random numbers."""
+    import copy
+
+    import diffusers
+    import torch
+    from peft import LoraConfig
+
+    mine = diffusers.AudioLDMPipeline(**{**pipe.components, "unet": copy.deepcopy(pipe.unet)})
+    mine.register_to_config(_name_or_path="mini-s-v2")
+    mine.unet.add_adapter(LoraConfig(r=2, lora_alpha=2, target_modules=["to_q", "conv1"]), adapter_name="laser")
+    with torch.no_grad():
+        for name, value in mine.unet.named_parameters():
+            if "lora_" in name:
+                value.normal_(0, 0.2, generator=torch.Generator().manual_seed(0))
+    return mine

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from utils.checks import shorten
 from utils.clip import Clip, compare
-from utils.files import shorten
 
 RATE = 16_000
 WAVE = (0.41 * np.sin(2 * np.pi * 440 * np.arange(RATE) / RATE)).astype(np.float32)

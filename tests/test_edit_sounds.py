@@ -32,24 +32,6 @@ def recorded(kind: str, subtype: str | None = None, rate: int = 44_100, seconds:
     return file.getvalue()
 
 
-@pytest.mark.parametrize("kind", ["WAV", "FLAC", "OGG", "MP3"])
-@pytest.mark.parametrize("channels", [1, 2])
-def test_an_upload_of_any_kind_comes_in_with_the_length_of_the_checkpoint(lesson, kind, channels):
-    data = recorded(kind, channels=channels)
-    for value in ({"whistle": {"content": data}}, ({"name": "whistle", "content": memoryview(data)},)):
-        clip = lesson["bring"](lesson["first_upload"](value))
-        assert (clip.sample_rate, len(clip.waveform)) == (16_000, round(SECONDS * 16_000))
-        spectrum = np.abs(np.fft.rfft(clip.waveform))
-        assert np.fft.rfftfreq(len(clip.waveform), 1 / 16_000)[spectrum.argmax()] == pytest.approx(440, abs=3)
-
-
-@pytest.mark.parametrize(("data", "sentence"), [(b"", "is empty"), (b"Dear model, please bark.", "no sound")])
-def test_a_bad_upload_gets_one_sentence(lesson, data, sentence):
-    with pytest.raises(ValueError, match=sentence) as caught:
-        lesson["bring"](lesson["first_upload"](({"content": memoryview(data)},)))
-    assert "\n" not in str(caught.value)
-
-
 def test_no_upload_is_none(lesson):
     assert lesson["first_upload"]({}) is None and lesson["first_upload"](()) is None
 

@@ -1,9 +1,8 @@
-"""generate: the plain pipeline's sound, reproducible in any batch, and one clear sentence for whatever goes wrong."""
+"""generate: the plain pipeline's sound, reproducible in any batch, and one clear sentence for each error."""
 
 from __future__ import annotations
 
 import copy
-import gc
 import re
 import subprocess
 import sys
@@ -12,13 +11,17 @@ import warnings
 import weakref
 from pathlib import Path
 
+import diffusers
 import numpy as np
 import pytest
 import torch
 
-from utils import Request, encode_prompt, generate, generate_batch, generation, prompts
+from utils import Request, decode_latents, encode_audio, encode_prompt, generate, generate_batch, generation
 
+ROOT = Path(__file__).parents[1]
 PROMPT = "Techno music with a strong, upbeat tempo and high melodic riffs"
+SHORT = {"num_inference_steps": 2, "audio_length_in_s": 0.64}
+BESIDE = {"latents", "prompt_embeds", "callback", "adapters"}  # settings that only some clips have
 EXACT_DB = 60  # signal-to-noise above which two waveforms count as equal to float tolerance
 
 
@@ -30,6 +33,15 @@ def snr_db(reference: np.ndarray, other: np.ndarray) -> float:
 def plain(pipe, prompt, seed, **settings) -> np.ndarray:
     pipe.set_progress_bar_config(disable=True)
     return pipe(prompt, generator=torch.Generator("cpu").manual_seed(seed), **settings).audios[0]
+
+
+def program(source: str) -> str:
+    """What a program in a process of its own prints."""
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(source)], cwd=ROOT, capture_output=True, text=True, timeout=600
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
 
 
 # ---- the same sound
@@ -50,26 +62,10 @@ def test_equals_the_plain_pipeline(pipe, settings):
     assert snr_db(reference, clip.waveform) > EXACT_DB
 
 
-def test_the_measure_of_equality_tells_two_seeds_and_two_prompts_apart(pipe):
-    waveforms = [generate(pipe, p, seed=s, num_inference_steps=3).waveform for p, s in [("rain", 0), ("rain", 1)]]
-    assert snr_db(*waveforms) < 10
-
-
 def test_the_same_seed_gives_the_same_clip_and_another_another(pipe):
     first, again, other = (generate(pipe, "rain", seed=s, audio_length_in_s=1.0).waveform for s in (3, 3, 4))
     assert np.array_equal(first, again)
-    assert not np.array_equal(first, other)
-
-
-def test_noise_is_the_same_for_every_dtype(pipe):
-    reduced = copy.copy(pipe)
-    reduced.unet = copy.deepcopy(pipe.unet).to(torch.bfloat16)
-
-    def start(of) -> torch.Tensor:
-        return generation._start(of, Request("rain", 5), 16, torch.Generator().manual_seed(5))
-
-    assert start(pipe).shape == (1, 8, 16, 8)
-    assert start(pipe).dtype == torch.float32 and torch.equal(start(reduced), start(pipe))
+    assert snr_db(first, other) < 10
 
 
 def test_a_batch_holds_the_clips_that_each_prompt_and_seed_give_alone(pipe):
@@ -84,18 +80,12 @@ def test_a_batch_holds_the_clips_that_each_prompt_and_seed_give_alone(pipe):
         assert snr_db(alone.waveform, clip.waveform) > EXACT_DB
 
 
-def test_one_negative_prompt_serves_all_prompts(pipe):
-    clips = generate(pipe, ["rain", "wind"], negative_prompt="noise", num_inference_steps=1, audio_length_in_s=0.32)
-    assert [clip.settings["negative_prompt"] for clip in clips] == ["noise", "noise"]
-
-
 def test_a_batch_runs_in_one_call(pipe):
     batches = []
     handle = pipe.unet.register_forward_pre_hook(lambda module, inputs: batches.append(len(inputs[0])))
     try:
-        requests = [Request("rain", 1), Request("wind", 2, "noise"), Request("rain", 9)]
-        clips = generate_batch(pipe, requests, num_inference_steps=2, audio_length_in_s=0.64)
-        generate(pipe, "rain", num_inference_steps=2, audio_length_in_s=0.64, guidance_scale=1)
+        clips = generate_batch(pipe, [Request("rain", 1), Request("wind", 2, "noise"), Request("rain", 9)], **SHORT)
+        generate(pipe, "rain", guidance_scale=1, **SHORT)
     finally:
         handle.remove()
     assert [clip.settings["seed"] for clip in clips] == [1, 2, 9]
@@ -124,13 +114,35 @@ def test_settings_say_how_to_make_the_clip_again(pipe):
     assert np.array_equal(again.waveform, clip.waveform)
 
 
-@pytest.mark.parametrize("seconds", [0.08, 0.0801, 0.29, 0.57, 1, 1.23456, 2.5, 5.0, 10.24])
+def test_settings_name_whatever_else_went_in(pipe, adapted):
+    def extra(clip) -> dict:
+        return {
+            key: clip.settings[key]
+            for key in ("latents", "prompt_embeds", "callback", "adapters")
+            if key in clip.settings
+        }
+
+    noise, said = torch.randn(1, 8, 8, 8), encode_prompt(pipe, "a bell")
+    assert extra(generate(pipe, "rain", **SHORT)) == {}
+    assert extra(generate(pipe, "rain", latents=noise, **SHORT)) == {"latents": True}
+    assert extra(generate(pipe, "rain", prompt_embeds=said, **SHORT)) == {"prompt_embeds": True}
+    assert extra(generate(pipe, "rain", callback=lambda *_: None, **SHORT)) == {"callback": True}
+    one, two = generate_batch(pipe, [Request("rain", 0, None, said, noise), Request("rain")], **SHORT)
+    assert extra(one) == {"latents": True, "prompt_embeds": True} and extra(two) == {}
+    assert extra(generate(adapted, "rain", **SHORT)) == {"adapters": "laser 1"}
+    adapted.unet.set_adapters(["laser"], [0.25])
+    assert extra(generate(adapted, "rain", **SHORT)) == {"adapters": "laser 0.25"}
+    adapted.unet.disable_adapters()
+    assert extra(generate(adapted, "rain", **SHORT)) == {}
+
+
+@pytest.mark.parametrize("seconds", [0.08, 0.0801, 0.29, 0.57, 1.23456, 5.0])
 def test_any_length_has_the_samples_that_it_should(pipe, seconds):
     clip = generate(pipe, "rain", audio_length_in_s=seconds, num_inference_steps=1)
     assert len(clip.waveform) == round(seconds * 16_000)
 
 
-# ---- encodings
+# ---- arguments that are changed afterwards, and parts that are
 
 
 def test_an_encoding_equals_the_pipelines_own_padded_one(pipe):
@@ -139,44 +151,36 @@ def test_an_encoding_equals_the_pipelines_own_padded_one(pipe):
     assert not torch.allclose(encode_prompt(pipe, "rain"), padded, atol=1e-2)
 
 
-def count_encodings(pipe, prompts) -> int:
-    calls = []
-    handle = pipe.text_encoder.register_forward_hook(lambda *_: calls.append(1))
-    for prompt in prompts:
-        encode_prompt(pipe, prompt)
-    handle.remove()
-    return len(calls)
+def test_an_encoding_is_the_callers_to_change(pipe):
+    before = generate(pipe, "rain", **SHORT).waveform
+    encode_prompt(pipe, "rain").mul_(-1)
+    encode_prompt(pipe, "").zero_()
+    assert np.array_equal(generate(pipe, "rain", **SHORT).waveform, before)
 
 
-def test_a_prompt_is_encoded_once(pipe):
-    assert count_encodings(pipe, ["a new one", "a new one", "another", "a new one"]) == 2
-
-
-def test_another_text_encoder_or_tokenizer_is_noticed(pipe):
-    before = encode_prompt(pipe, PROMPT)
-    changed = copy.copy(pipe)
-    changed.text_encoder = copy.deepcopy(pipe.text_encoder)
-    with torch.no_grad():
-        changed.text_encoder.text_projection.linear2.bias += 1
-    assert not torch.allclose(encode_prompt(changed, PROMPT), before, atol=1e-2)
-    changed.text_encoder, changed.tokenizer = pipe.text_encoder, lambda text, **_: pipe.tokenizer("rain")
-    changed.tokenizer.model_max_length = 64
-    assert torch.equal(encode_prompt(changed, PROMPT), encode_prompt(pipe, "rain"))
-    assert torch.equal(encode_prompt(pipe, PROMPT), before)
-
-
-def test_the_cache_is_bounded_and_goes_with_the_text_encoder(pipe, monkeypatch):
-    monkeypatch.setattr(prompts, "CACHED_PROMPTS", 3)
-    other = copy.copy(pipe)
+@pytest.mark.parametrize("change", ["weight", "hook", "tokenizer"])
+def test_a_changed_text_encoder_or_tokenizer_is_noticed(pipe, change):
+    before, other = encode_prompt(pipe, PROMPT), copy.copy(pipe)
     other.text_encoder = copy.deepcopy(pipe.text_encoder)
-    assert count_encodings(other, "abcd") == 4
-    assert len(prompts._encodings[other.text_encoder]) == 3
-    assert count_encodings(other, "bcd") == 0
-    assert count_encodings(other, "a") == 1
-    held = weakref.ref(other.text_encoder)
-    del other
-    gc.collect()
-    assert held() is None
+    assert torch.equal(encode_prompt(other, PROMPT), before)
+    if change == "weight":
+        with torch.no_grad():
+            other.text_encoder.text_projection.linear2.bias += 1
+    elif change == "hook":
+        other.text_encoder.text_projection.register_forward_hook(lambda module, inputs, output: output.flip(-1))
+    else:
+        other.tokenizer = lambda text, **_: pipe.tokenizer("rain")
+        other.tokenizer.model_max_length = 64
+    assert not torch.allclose(encode_prompt(other, PROMPT), before, atol=1e-2)
+
+
+def test_a_request_keeps_its_tensors(pipe):
+    noise, said = torch.randn(1, 8, 8, 8), encode_prompt(pipe, "a bell").numpy()
+    request = Request("rain", 0, None, said, noise)
+    before = generate_batch(pipe, request, **SHORT)[0].waveform
+    noise.zero_()
+    said *= -1
+    assert np.array_equal(generate_batch(pipe, [request], **SHORT)[0].waveform, before)
 
 
 # ---- what goes wrong, in one sentence
@@ -185,35 +189,35 @@ def test_the_cache_is_bounded_and_goes_with_the_text_encoder(pipe, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "error", "says"),
     [
-        ({"prompt": ""}, ValueError, "prompt is empty"),
         ({"prompt": " \n"}, ValueError, "prompt is empty"),
-        ({"prompt": None}, TypeError, "string or a list of strings, not None"),
-        ({"prompt": 7}, TypeError, "string or a list of strings, not 7"),
-        ({"prompt": []}, ValueError, "empty list"),
-        ({"prompt": ["rain", 3]}, TypeError, "must be a string, not 3"),
+        ({"prompt": None}, TypeError, "None"),
+        ({"prompt": 7}, TypeError, "7"),
+        ({"prompt": []}, ValueError, "empty"),
+        ({"prompt": ["rain", 3]}, TypeError, "3"),
         ({"prompt": ["rain", ""]}, ValueError, "prompt is empty"),
-        ({"prompt": ["rain"] * 65}, ValueError, "1 to 64 clips, not 65"),
-        ({"num_inference_steps": 0}, ValueError, "num_inference_steps must be from 1 to 1000, not 0"),
+        ({"prompt": ["rain"] * 65}, ValueError, "1 to 64 clips"),
+        ({"prompt": "a \ud800 dog"}, ValueError, "surrogate"),
+        ({"num_inference_steps": 0}, ValueError, "from 1 to 1000, not 0"),
         ({"num_inference_steps": 1001}, ValueError, "from 1 to 1000, not 1001"),
-        ({"num_inference_steps": 10.0}, TypeError, "whole number from 1 to 1000, not 10.0"),
-        ({"num_inference_steps": True}, TypeError, "whole number"),
-        ({"num_inference_steps": "10"}, TypeError, "not '10'"),
-        ({"audio_length_in_s": -1}, ValueError, "audio_length_in_s must be from 0.08 to 60 s, not -1 s"),
-        ({"audio_length_in_s": 0}, ValueError, "from 0.08 to 60 s, not 0 s"),
-        ({"audio_length_in_s": 10_000}, ValueError, "from 0.08 to 60 s, not 10000 s"),
-        ({"audio_length_in_s": float("nan")}, ValueError, "not nan s"),
-        ({"audio_length_in_s": float("inf")}, ValueError, "not inf s"),
-        ({"audio_length_in_s": "5"}, TypeError, "number from 0.08 to 60 s, not '5'"),
-        ({"guidance_scale": -0.1}, ValueError, "guidance_scale must be from 0 to 50, not -0.1"),
-        ({"guidance_scale": float("nan")}, ValueError, "guidance_scale must be from 0 to 50, not nan"),
-        ({"guidance_scale": None}, TypeError, "guidance_scale must be a number"),
-        ({"negative_prompt": 5}, TypeError, "negative_prompt must be a string, not 5"),
-        ({"negative_prompt": [5]}, TypeError, "negative_prompt must be a string, not 5"),
-        ({"negative_prompt": ["a", "b"]}, ValueError, "negative_prompt has 2 entries for 1 prompt"),
-        ({"num_waveforms_per_prompt": 0}, ValueError, "num_waveforms_per_prompt must be from 1 to 64, not 0"),
-        ({"seed": -1}, ValueError, "seed must be from 0 to 4294967295, not -1"),
-        ({"seed": 1.5}, TypeError, "seed must be a whole number"),
-        ({"seed": None}, TypeError, "seed must be a whole number"),
+        ({"num_inference_steps": 10.0}, TypeError, "10.0"),
+        ({"num_inference_steps": True}, TypeError, "True"),
+        ({"audio_length_in_s": -1}, ValueError, "from 0.08 to 60 s, not -1 s"),
+        ({"audio_length_in_s": 10_000}, ValueError, "not 10000 s"),
+        ({"audio_length_in_s": float("nan")}, ValueError, "nan"),
+        ({"audio_length_in_s": "5"}, TypeError, "'5'"),
+        ({"guidance_scale": -0.1}, ValueError, "from 0 to 50, not -0.1"),
+        ({"guidance_scale": float("inf")}, ValueError, "inf"),
+        ({"guidance_scale": None}, TypeError, "guidance_scale"),
+        ({"negative_prompt": [5]}, TypeError, "negative_prompt"),
+        ({"negative_prompt": ["a", "b"]}, ValueError, "2 entries for 1 prompt"),
+        ({"num_waveforms_per_prompt": 0}, ValueError, "from 1 to 64"),
+        ({"seed": -1}, ValueError, "from 0 to 4294967295, not -1"),
+        ({"seed": 1.5}, TypeError, "1.5"),
+        ({"callback": 3}, TypeError, "callback"),
+        ({"latents": torch.full((1, 8, 8, 8), float("nan"))}, ValueError, "latents"),
+        ({"latents": "noise"}, TypeError, "latents"),
+        ({"prompt_embeds": np.full(64, np.inf)}, ValueError, "prompt_embeds"),
+        ({"prompt_embeds": ["a dog"]}, TypeError, "prompt_embeds"),
     ],
 )
 def test_bad_input_ends_in_one_sentence_before_anything_runs(pipe, arguments, error, says):
@@ -226,16 +230,10 @@ def test_bad_input_ends_in_one_sentence_before_anything_runs(pipe, arguments, er
 
 
 def test_steps_are_limited_by_the_scheduler(pipe):
-    from diffusers import DDIMScheduler
-
     real = copy.copy(pipe)  # the real checkpoints' schedule counts up from 1: its step 1000 does not exist
-    real.scheduler = DDIMScheduler(
-        num_train_timesteps=1000, steps_offset=1, timestep_spacing="leading", clip_sample=False
-    )
+    real.scheduler = diffusers.DDIMScheduler(steps_offset=1, timestep_spacing="leading", clip_sample=False)
     with pytest.raises(ValueError, match="from 1 to 999, not 1000"):
         generate(real, "rain", num_inference_steps=1000)
-    real.scheduler.set_timesteps(999)
-    assert max(real.scheduler.timesteps) < 1000
     real.scheduler.set_timesteps(1000)
     assert max(real.scheduler.timesteps) == 1000
 
@@ -243,24 +241,23 @@ def test_steps_are_limited_by_the_scheduler(pipe):
 def test_ordinary_input_warns_of_nothing(pipe, capfd):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        generate(pipe, PROMPT, negative_prompt="low quality", num_inference_steps=2, audio_length_in_s=0.5)
+        generate(pipe, PROMPT, negative_prompt="low quality", **SHORT)
     assert capfd.readouterr() == ("", "")
 
 
 def test_a_negative_prompt_without_guidance_is_warned_of(pipe):
-    with pytest.warns(UserWarning, match="negative_prompt is ignored: guidance_scale 1 is not over 1") as caught:
-        generate(pipe, "rain", negative_prompt="wind", guidance_scale=1, num_inference_steps=1, audio_length_in_s=0.32)
+    with pytest.warns(UserWarning, match="negative_prompt is ignored") as caught:
+        generate(pipe, "rain", negative_prompt="wind", guidance_scale=1, **SHORT)
     assert len(caught) == 1 and caught[0].filename == __file__
 
 
 def test_the_words_of_a_prompt_that_are_cut_are_named(pipe, capfd):
     words = "rain and wind, " * 12 + "a siren over thunder"
-    with pytest.warns(UserWarning, match=r"has \d+ tokens, .* takes 64: it does not see '.*rain and wind,") as caught:
-        clip = generate(pipe, words, num_inference_steps=1, audio_length_in_s=0.32)
+    with pytest.warns(UserWarning, match=r"has \d+ tokens, .* takes 64: .*'.*rain and wind,") as caught:
+        clip = generate(pipe, words, **SHORT)
     assert len(caught) == 1 and "\n" not in str(caught[0].message) and caught[0].filename == __file__
     assert capfd.readouterr().err == ""  # none of the three messages of the plain pipeline
-    reference = plain(pipe, words, 0, num_inference_steps=1, audio_length_in_s=0.32)
-    assert snr_db(reference, clip.waveform) > EXACT_DB
+    assert snr_db(plain(pipe, words, 0, **SHORT), clip.waveform) > EXACT_DB
 
 
 def test_output_that_is_not_a_sound_is_refused(pipe):
@@ -269,15 +266,12 @@ def test_output_that_is_not_a_sound_is_refused(pipe):
     try:
         with torch.no_grad():
             bias[0] = float("nan")
-        with pytest.raises(RuntimeError, match=r'"rain" with seed 4 is not a sound \(NaN or infinite samples\)\.'):
-            generate(pipe, "rain", seed=4, num_inference_steps=1, audio_length_in_s=0.32)
+        with pytest.raises(RuntimeError, match='"rain" with seed 4'):
+            generate(pipe, "rain", seed=4, **SHORT)
     finally:
         with torch.no_grad():
             bias.copy_(before)
-    generate(pipe, "rain", seed=4, num_inference_steps=1, audio_length_in_s=0.32)
-
-
-def test_a_reduced_dtype_that_overflows_is_told_what_to_try():
+    generate(pipe, "rain", seed=4, **SHORT)
     with pytest.raises(RuntimeError, match="float16 overflowed, try dtype float32"):
         generation._checked_audio(np.full(9, np.inf, np.float32), {"prompt": "rain", "seed": 0, "dtype": "float16"})
 
@@ -285,39 +279,27 @@ def test_a_reduced_dtype_that_overflows_is_told_what_to_try():
 def test_silence_is_warned_of(pipe):
     handle = pipe.vocoder.register_forward_hook(lambda module, inputs, output: output * 1e-9)
     try:
-        with pytest.warns(UserWarning, match=r'The clip for "rain" with seed 0 is silent \(peak ') as caught:
-            generate(pipe, "rain", num_inference_steps=1, audio_length_in_s=0.32)
+        with pytest.warns(UserWarning, match='"rain" with seed 0 is silent') as caught:
+            generate(pipe, "rain", **SHORT)
     finally:
         handle.remove()
     assert len(caught) == 1 and caught[0].filename == __file__
 
 
 def test_an_exception_in_the_callback_cancels_and_leaves_the_pipeline_as_it_was(pipe):
-    class Cancelled(Exception):
-        pass
-
     seen = []
 
     def stop(step, timestep, latents):
         seen.append((step, tuple(latents.shape)))
         if step == 2:
-            raise Cancelled
+            raise InterruptedError
 
     pipe.set_progress_bar_config(disable=True, desc="mine")
-    with pytest.raises(Cancelled):
+    with pytest.raises(InterruptedError):
         generate(pipe, "rain", num_inference_steps=50, audio_length_in_s=0.64, callback=stop)
     assert seen == [(step, (1, 8, 8, 8)) for step in range(3)]
     assert pipe._progress_bar_config == {"disable": True, "desc": "mine"}
-    assert len(generate(pipe, "rain", num_inference_steps=1, audio_length_in_s=0.64).waveform) == 10_240
-
-
-def test_the_progress_bar_is_hidden_and_comes_back_for_the_plain_pipeline(pipe, capfd):
-    fresh = copy.copy(pipe)
-    fresh.__dict__.pop("_progress_bar_config", None)
-    generate(fresh, "rain", num_inference_steps=2, audio_length_in_s=0.32)
-    assert capfd.readouterr().err == ""
-    fresh("rain", num_inference_steps=2, audio_length_in_s=0.32)
-    assert "2/2" in capfd.readouterr().err
+    assert len(generate(pipe, "rain", **SHORT).waveform) == 10_240
 
 
 def test_out_of_cuda_memory_is_one_sentence_and_frees_the_batch(pipe, monkeypatch):
@@ -328,10 +310,8 @@ def test_out_of_cuda_memory_is_one_sentence_and_frees_the_batch(pipe, monkeypatc
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
 
     monkeypatch.setattr(pipe.unet, "forward", forward)
-    with pytest.raises(
-        MemoryError, match=r"Out of memory on cpu: 2 x 0.6 s at once do not fit; lower audio_length"
-    ) as caught:
-        generate(pipe, "rain", num_waveforms_per_prompt=2, num_inference_steps=1, audio_length_in_s=0.64)
+    with pytest.raises(MemoryError, match="2 x 0.6 s at once do not fit") as caught:
+        generate(pipe, "rain", num_waveforms_per_prompt=2, **SHORT)
     assert "\n" not in str(caught.value) and caught.value.__context__ is None
     assert held[0]() is None
 
@@ -339,7 +319,7 @@ def test_out_of_cuda_memory_is_one_sentence_and_frees_the_batch(pipe, monkeypatc
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="limits memory by setrlimit, as Linux counts it")
 def test_real_shortage_of_memory_is_one_sentence_and_the_kernel_lives_on(random_checkpoint):
-    program = f"""
+    said = program(f"""
         import resource
         from utils import generate, load_pipeline
         pipe = load_pipeline({str(random_checkpoint)!r})
@@ -351,25 +331,79 @@ def test_real_shortage_of_memory_is_one_sentence_and_the_kernel_lives_on(random_
         except MemoryError as error:
             print(error)
         print(generate(pipe, "rain", audio_length_in_s=0.64, num_inference_steps=1))
-    """
-    root = Path(__file__).parent.parent
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(program)], cwd=root, capture_output=True, text=True, timeout=600
-    )
-    assert done.returncode == 0, done.stderr
-    first, second = done.stdout.strip().splitlines()
+    """)
+    first, second = said.splitlines()
     assert first.startswith("Out of memory on cpu: 8 x 60.") and second.startswith("Clip: 0.64 s at 16 kHz")
+
+
+# ---- recordings and latents
+
+
+def test_latents_come_back_in_the_length_that_is_asked_for(pipe):
+    clip = generate(pipe, "rain", num_inference_steps=2, audio_length_in_s=0.57)
+    latents = encode_audio(pipe, clip)
+    assert latents.shape == (1, 8, 8, 8)
+    whole = decode_latents(pipe, latents, prompt="rain")
+    part = decode_latents(pipe, latents.numpy(), clip.duration)
+    assert len(whole.waveform) == 10_240 and whole.title == "rain"
+    assert len(part.waveform) == len(clip.waveform) and np.array_equal(part.waveform, whole.waveform[:9120])
+
+
+@pytest.mark.parametrize(
+    ("latents", "length", "error"),
+    [
+        (torch.full((1, 8, 8, 8), float("nan")), None, ValueError),
+        (torch.zeros(8, 8, 8), None, ValueError),
+        (np.zeros((2, 8, 8, 8)), None, ValueError),
+        (torch.zeros(1, 8, 0, 8), None, ValueError),
+        ("noise", None, TypeError),
+        (torch.zeros(1, 8, 8, 8), 0.65, ValueError),
+        (torch.zeros(1, 8, 8, 8), 0, ValueError),
+        (torch.zeros(1, 8, 8, 8), "1", TypeError),
+    ],
+)
+def test_latents_that_are_none_are_refused(pipe, latents, length, error):
+    with pytest.raises(error) as caught:
+        decode_latents(pipe, latents, length)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("given", ["rain.wav", [], None, np.zeros(16_000)])
+def test_only_a_clip_is_encoded(pipe, given):
+    with pytest.raises(TypeError, match="Clip"):
+        encode_audio(pipe, given)
+
+
+def test_a_long_recording_passes_in_pieces_of_one_size_and_keeps_its_sound(pipe):
+    from utils import Clip, log_mel
+
+    rng = np.random.default_rng(0)
+    seconds = 47.3
+    level = 1 + np.sin(2 * np.pi * np.arange(round(seconds * 16_000)) / 16_000)
+    clip = Clip(0.1 * level * rng.standard_normal(len(level)))
+    sizes = []
+    handle = pipe.vae.encoder.register_forward_pre_hook(lambda module, inputs: sizes.append(inputs[0].shape[2]))
+    try:
+        latents = encode_audio(pipe, clip)
+    finally:
+        handle.remove()
+    assert latents.shape == (1, 8, 592, 8) and set(sizes) == {2048}
+    alone = encode_audio(pipe, Clip(clip.waveform[:327_680]))  # one piece of 20.48 s
+    assert torch.equal(latents[:, :, :240], alone[:, :, :240]) and not torch.isnan(latents).any()
+    back = decode_latents(pipe, latents, clip.duration)
+    assert len(back.waveform) == len(clip.waveform)
+    first = decode_latents(pipe, latents[:, :, :256])
+    assert np.array_equal(back.waveform[: 240 * 1280], first.waveform[: 240 * 1280])
+    loud = log_mel(back.waveform).mean(axis=1)
+    assert np.isfinite(loud).all() and np.abs(np.diff(loud)).max() < 5  # no gap where two pieces meet
 
 
 # ---- the package
 
 
 def test_importing_utils_loads_next_to_nothing():
-    program = "import sys; sys.stdlib = set(sys.modules); import utils; print(*(set(sys.modules) - sys.stdlib))"
-    root = Path(__file__).parent.parent
-    done = subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, text=True, check=True)
-    loaded = {name.split(".")[0] for name in done.stdout.split()} - sys.stdlib_module_names
-    assert loaded <= {"utils"}
+    loaded = program("import sys; sys.stdlib = set(sys.modules); import utils; print(*(set(sys.modules) - sys.stdlib))")
+    assert {name.split(".")[0] for name in loaded.split()} - sys.stdlib_module_names <= {"utils"}
 
 
 def test_every_public_name_is_there_and_never_a_module():
@@ -382,29 +416,16 @@ def test_every_public_name_is_there_and_never_a_module():
         __import__(f"utils.{path.stem}")
     modules = {name for name in utils.__all__ if type(getattr(utils, name)).__name__ == "module"}
     assert modules == {"plots"}
-    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+    with pytest.raises(AttributeError, match="nonsense"):
         _ = utils.nonsense
 
 
-def test_librosa_works_where_no_cache_can_be_written(tmp_path):
-    program = """
+def test_librosa_works_where_no_cache_can_be_written():
+    folder, policy = program("""
         import os
         os.environ.pop("NUMBA_CACHE_DIR", None)
         os.access = lambda *_: False  # as in a read-only environment without a home
         import utils
-        del os.access
         print(os.environ["NUMBA_CACHE_DIR"], os.environ["OMP_WAIT_POLICY"])
-    """
-    root = Path(__file__).parent.parent
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], cwd=root, capture_output=True, text=True)
-    folder, policy = done.stdout.split()
-    assert "numba-" in folder and policy.upper() == "PASSIVE", done.stderr
-
-
-def test_bfloat16_is_announced_where_the_processor_has_no_units_for_it(random_checkpoint, capsys, monkeypatch):
-    from utils import device
-
-    for has in (True, False):
-        monkeypatch.setattr(device, "has_bfloat16_units", lambda has=has: has)
-        device.best_dtype("bfloat16", "cpu")
-        assert ("has no units for bfloat16" in capsys.readouterr().out) is not has
+    """).split()
+    assert "numba-" in folder and policy.upper() == "PASSIVE"

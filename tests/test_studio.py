@@ -15,10 +15,9 @@ import pytest
 
 from playground import Microphone
 from playground import studio as module
-from playground.edits import begin_with
 from playground.studio import Cancelled, Studio
 from playground.takes import SCHEDULERS, CostModel
-from utils import Clip, decode_latents, encode_audio, generate, load_pipeline, log_mel_distance
+from utils import Clip, begin_with, decode_latents, encode_audio, generate, load_pipeline, log_mel_distance
 
 NASTY = "<img src=x onerror=alert(1)> \"a\" 'b' {c} $d$ \\ \n 😀 שלום"
 SHORT = {"num_inference_steps": 2, "audio_length_in_s": 0.5}

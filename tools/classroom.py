@@ -28,7 +28,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from playground.answers import as_text
-from utils.files import write_whole
+from utils.checks import write_whole
 
 from . import lessons
 from .handins import HandIn, hand_ins, identifier

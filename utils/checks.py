@@ -1,26 +1,30 @@
-"""The check of an exercise; and what is wrong with an argument, in one sentence with the value and the range.
+"""The check of an exercise, checks of arguments, and files that are complete or absent.
 
-Used by the exercises of every lesson. Explained in lesson 01 (`notebooks/01_first_sound.ipynb`).
+Explained in lesson 01 (`notebooks/01_first_sound.ipynb`).
 """
 
 from __future__ import annotations
 
+import os
 import reprlib
 import sys
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from numbers import Integral, Real
 from pathlib import Path
+from uuid import uuid4
+
+MOST = 1_000_000  # values in a list: an endless iterator is refused
 
 
 @contextmanager
 def check() -> Iterator[None]:
-    """Run asserts on an answer and print what the first one that fails says; nothing is raised.
+    """Run asserts on an answer and print the message of the first that fails; nothing is raised.
 
     Messages begin with "Not yet:" where the answer is still to be given, and with "Wrong:" and the reason where it
-    is given and wrong; the block ends by printing "Right" and what the answer shows. A name that does not exist yet
-    and an answer that the check cannot work with become such a line, too.
+    is given and wrong; the block ends by printing "Right" and what the answer shows. A missing name, and an answer
+    that the check cannot work with, become such a line, too.
 
         with check():
             assert length is not None, "Not yet: put your length into `length`."
@@ -39,8 +43,21 @@ def check() -> Iterator[None]:
         print(f"Wrong: the check cannot use your answer ({type(error).__name__}: {error}).")
 
 
-def whole(name: str, value: object, low: int, high: int) -> int:
-    """`value` as an int. Raises TypeError if it is no whole number, ValueError if it is not in low...high."""
+def as_list(name: str, values: object, least: int = 1) -> list:
+    """Return a list of one thing or of several, a set in a fixed order; ValueError under `least` or over a million."""
+    if isinstance(values, (str, bytes, os.PathLike)) or not isinstance(values, Iterable):
+        return [values]
+    if getattr(values, "ndim", 1) == 0:  # a number as an array or a tensor
+        return [values.item()]
+    values = sorted(values, key=repr) if isinstance(values, (set, frozenset)) else values
+    found = [value for value, _ in zip(values, range(MOST + 1), strict=False)]
+    if not least <= len(found) <= MOST:
+        raise ValueError(f"{name} {'is too long' if found else 'is empty'}: give 1 to {MOST:,} values.")
+    return found
+
+
+def check_int(name: str, value: object, low: int, high: int) -> int:
+    """Return `value` as an int; TypeError if it is no whole number, ValueError if it is not in low...high."""
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(f"{name} must be a whole number from {low} to {high}, not {reprlib.repr(value)}.")
     if not low <= value <= high:
@@ -48,8 +65,8 @@ def whole(name: str, value: object, low: int, high: int) -> int:
     return int(value)
 
 
-def number(name: str, value: object, low: float, high: float, unit: str = "") -> float:
-    """`value` as a float; `unit` as it is printed, " s". Raises as `whole` does; NaN is in no range."""
+def check_float(name: str, value: object, low: float, high: float, unit: str = "") -> float:
+    """Return `value` as a float, or raise as `check_int` does; NaN is in no range. `unit` is printed, as " s"."""
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} must be a number from {low:g} to {high:g}{unit}, not {reprlib.repr(value)}.")
     if not low <= value <= high:
@@ -57,19 +74,41 @@ def number(name: str, value: object, low: float, high: float, unit: str = "") ->
     return float(value)
 
 
-def text(name: str, value: object) -> str:
-    """`value` if it is text that can be written down. Raises TypeError, or ValueError for half a surrogate pair."""
+def check_str(name: str, value: object) -> str:
+    """Return `value`; TypeError if it is no string, ValueError for half a surrogate pair, which no file can hold."""
     if not isinstance(value, str):
         raise TypeError(f"{name} must be a string, not {reprlib.repr(value)}.")
-    try:
-        value.encode()
-    except UnicodeEncodeError as error:
-        raise ValueError(f"{name} has a character that is none, at place {error.start + 1}: write it again.") from None
+    value.encode()  # UnicodeEncodeError is a ValueError
     return value
 
 
+def shorten(text: str, width: int = 70) -> str:
+    """Return one printable line of at most `width` characters. (`textwrap.shorten` drops a long word altogether.)"""
+    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return line if len(line) <= width else line[: width - 1] + "…"
+
+
+def write_whole(path: str | Path, data: bytes) -> Path:
+    """Write a file, and its folders, that is complete or absent; an OSError of one sentence says why it is absent.
+
+    `~` is the home folder. Of two writers of one name the later one wins, with a complete file.
+    """
+    path = Path(path).expanduser()
+    unfinished = path.with_name(f".{uuid4().hex}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished.write_bytes(data)
+        os.replace(unfinished, path)
+    except OSError as error:
+        raise type(error)(error.errno, f"Cannot write the file: {error.strerror}", str(path)) from None
+    finally:
+        with suppress(OSError):
+            unfinished.unlink()
+    return path
+
+
 def warn(message: str) -> None:
-    """Warn, and name the line outside of this package that is meant."""
+    """Warn, and name the calling line outside of this package."""
     level, frame, here = 1, sys._getframe(), Path(__file__).parent
     while frame and Path(frame.f_code.co_filename).parent == here:
         level, frame = level + 1, frame.f_back

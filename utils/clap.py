@@ -6,6 +6,7 @@ Explained in lesson 02 (`notebooks/02_prompt_engineering.ipynb`); the space itse
 from __future__ import annotations
 
 import reprlib
+import threading
 from collections.abc import Sequence
 from functools import lru_cache
 from hashlib import sha256
@@ -17,12 +18,12 @@ import numpy as np
 from .checkpoints import CHECKPOINTS, MINI_CLAP, MINIS, REAL_CLAP
 from .clip import Clip
 from .hub import require_reachable
-from .isolation import isolated, one_call_at_a_time
 from .loading import is_mini, quiet
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
 
+_lock = threading.RLock()  # a tokenizer serves one thread at a time
 KEPT = 2000  # embeddings, up to 4 MB, for each CLAP
 LEVEL_DB = -20.0  # dBFS, the rms at which every clip is heard
 KINDS = [  # of sound that the minis were trained on
@@ -128,7 +129,7 @@ def _embedded(model: str, item: Clip | str) -> np.ndarray:
 
     clap, extractor, tokenizer, kept = _load_clap(model)
     key = item if isinstance(item, str) else (sha256(item.waveform).digest(), item.sample_rate)
-    with one_call_at_a_time(clap), isolated():  # the tokenizer keeps the state of the call that is going on
+    with _lock, torch.inference_mode(False), torch.no_grad(), torch.autocast(clap.device.type, enabled=False):
         if key not in kept:
             if isinstance(item, str):
                 cut = {"truncation": True, "max_length": clap.config.text_config.max_position_embeddings - 2}

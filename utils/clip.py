@@ -13,9 +13,8 @@ from typing import BinaryIO
 
 import numpy as np
 
-from .checks import number, whole
+from .checks import check_float, check_int, shorten, write_whole
 from .features import SAMPLE_RATE
-from .files import shorten, write_whole
 from .player import mime_bundle
 from .soundfiles import LONGEST, decode, encode_wav, read_file, scaled
 
@@ -51,7 +50,7 @@ class Clip:
         rate = self.sample_rate
         rate = int(rate) if isinstance(rate, (float, np.floating)) and float(rate).is_integer() else rate
         object.__setattr__(self, "waveform", waveform)
-        object.__setattr__(self, "sample_rate", whole("sample_rate", rate, 1000, 768_000))
+        object.__setattr__(self, "sample_rate", check_int("sample_rate", rate, 1000, 768_000))
 
     @classmethod
     def load(cls, file: str | os.PathLike | bytes | BinaryIO) -> Clip:
@@ -80,11 +79,12 @@ class Clip:
         """
         from librosa.effects import trim
 
-        count = round(number("audio_length_in_s", audio_length_in_s, 1 / self.sample_rate, LONGEST) * self.sample_rate)
+        length = check_float("audio_length_in_s", audio_length_in_s, 1 / self.sample_rate, LONGEST)
+        count = round(length * self.sample_rate)
         if start is None:
             _, (first, _) = trim(self.waveform, top_db=35, frame_length=512, hop_length=128)
         else:
-            first = round(number("start", start, 0, self.duration) * self.sample_rate)
+            first = round(check_float("start", start, 0, self.duration) * self.sample_rate)
         cut = self.waveform[first : first + count]
         if not np.abs(cut).max(initial=0) >= SILENCE:
             raise ValueError(f"{self.title or 'The clip'} is silent there: nothing of it would be heard.")

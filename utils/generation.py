@@ -1,4 +1,4 @@
-"""From prompts to clips: one call of the unmodified pipeline, fed with cached text encodings and seeded noise.
+"""From prompts to clips: one call of the unmodified pipeline, fed with text encodings and seeded noise.
 
 Explained in lesson 01 (`notebooks/01_first_sound.ipynb`).
 """
@@ -8,27 +8,54 @@ from __future__ import annotations
 import gc
 import math
 import re
-import reprlib
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from diffusers import AudioLDMPipeline
 
-from .checks import number, warn, whole
+from .checks import as_list, check_float, check_int, check_str, shorten, warn
 from .clip import Clip
-from .files import shorten
-from .isolation import isolated, one_call_at_a_time
-from .loading import checkpoint_name, cpu_threads
-from .prompts import MAX_SEED, Request, embedding_of, encode_prompt
+from .latents import as_tensor, check_shape, encode_prompt, latent_shape, one_call
+from .loading import checkpoint_name
+
+if TYPE_CHECKING:
+    from .loading import AudioLDMPipeline
 
 MAX_SECONDS = 60.0  # of audio: the checkpoints were trained on about ten
 MAX_GUIDANCE = 50.0
 MAX_BATCH = 64  # clips in one call
+MAX_SEED = 2**32 - 1
 SILENCE = 1e-3  # a peak below this, -60 dB, is not heard
+NO_MEMORY = r"out of memory|allocate memory|not enough memory|bad_alloc|ALLOC_FAILED|create a (primitive|memory)"
+
+
+@dataclass(frozen=True)
+class Request:
+    """One clip of a batch: the arguments of `generate` that may differ from clip to clip, with copies of its tensors.
+
+    Raises TypeError or ValueError for a bad one. Explained in lesson 03.
+    """
+
+    prompt: str
+    seed: int = 0
+    negative_prompt: str | None = None
+    prompt_embeds: torch.Tensor | np.ndarray | None = field(default=None, compare=False)
+    latents: torch.Tensor | np.ndarray | None = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        if not check_str("prompt", self.prompt).strip():
+            raise ValueError(f"The prompt is empty ({self.prompt[:20]!r}): say in words what to hear.")
+        if self.negative_prompt is not None:
+            check_str("negative_prompt", self.negative_prompt)
+        object.__setattr__(self, "seed", check_int("seed", self.seed, 0, MAX_SEED))
+        for name in ("prompt_embeds", "latents"):
+            if (value := getattr(self, name)) is not None:
+                object.__setattr__(self, name, as_tensor(name, value))
 
 
 def generate(
@@ -42,63 +69,56 @@ def generate(
     num_waveforms_per_prompt: int = 1,
     seed: int = 0,
     prompt_embeds: torch.Tensor | np.ndarray | None = None,
-    latents: torch.Tensor | None = None,
+    latents: torch.Tensor | np.ndarray | None = None,
     callback: Callable[[int, int, torch.Tensor], None] | None = None,
 ) -> Clip | list[Clip]:
     """Turn a prompt into sound with the pipeline's own call; the same seed gives the same clip.
 
     The parameters are those of `AudioLDMPipeline.__call__`, and so is the result: the plain pipeline, given
     `generator=torch.Generator("cpu").manual_seed(seed)`, makes the same waveform more slowly. That holds for every
-    scheduler, those too that draw noise at each step. One pipeline makes one call at a time: other threads wait. A mini
-    on a CPU uses one thread meanwhile, where OMP_NUM_THREADS is not set: a second one gains it nothing.
+    scheduler, also for those that draw noise at each step. One pipeline makes one call at a time: other threads wait.
 
     Args:
         pipe: a loaded pipeline (`load_pipeline`).
-        prompt: what to hear, or a list of prompts, which are generated in one batch.
+        prompt: the sound in words, or a list of prompts, which are generated in one batch.
         num_inference_steps: denoising steps, 1 to the scheduler's number of training steps (1000).
         audio_length_in_s: seconds, from one latent frame (0.04 s; mini: 0.08 s) to 60 s.
         guidance_scale: how strongly the prompt is followed, 0 to 50; at 1 or less guidance is off.
-        negative_prompt: what not to hear; one for all prompts, or a list with one for each.
+        negative_prompt: the sound to avoid; one for all prompts, or a list with one for each.
         num_waveforms_per_prompt: clips for each prompt.
         seed: of the first clip of each prompt, 0 to 2**32 - 1; clip i uses `seed + i`.
         prompt_embeds: instead of the encoding of `prompt`, which then is a label only: shape (width of the text
             encoder's projection,) or (1, width), for example a row of `clap_embed`. Explained in lesson 07.
-        latents: what to start from instead of the seed's noise, (1, channels, frames, bands); they set the length where
-            they are shorter or longer than `audio_length_in_s`. Explained in lesson 07.
-        callback: called as `callback(step, timestep, latents)` after every step; what it writes into `latents` is
-            what the next step goes on with; an exception raised in it cancels.
+        latents: the start instead of the seed's noise, (1, channels, frames, bands), for schedulers whose
+            `init_noise_sigma` is 1: others would multiply it. It sets the length where it is shorter or longer than
+            `audio_length_in_s`. Explained in lesson 07.
+        callback: called as `callback(step, timestep, latents)` after every step; the next step goes on with the
+            `latents` that it leaves; an exception raised in it cancels.
 
     Returns:
-        A `Clip`; a list of them, prompt by prompt, if `prompt` is a list or `num_waveforms_per_prompt` is over 1.
+        A `Clip`; a list of them, prompt by prompt, if `prompt` is a list or `num_waveforms_per_prompt` is over 1. Its
+        `settings` name each argument, and, only where there are any, latents, prompt_embeds, callback (True) and
+        adapters ("laser 0.5").
 
     Raises:
         TypeError, ValueError: an argument of the wrong type or out of range.
         MemoryError: the batch does not fit in memory.
-        RuntimeError: the model put out NaN or infinity.
+        RuntimeError: the output has NaN or infinite samples, or the pipeline is in the middle of a clip.
 
     Explained in lesson 01.
     """
-    prompts = [prompt] if isinstance(prompt, str) else _checked_prompts(prompt)
-    negatives = negative_prompt if isinstance(negative_prompt, (list, tuple)) else [negative_prompt] * len(prompts)
+    prompts, negatives = as_list("prompt", prompt), as_list("negative_prompt", negative_prompt)
+    if negative_prompt is None or isinstance(negative_prompt, str):
+        negatives *= len(prompts)
     if len(negatives) != len(prompts):
-        raise ValueError(
-            f"negative_prompt has {len(negatives)} entries for {len(prompts)} prompts: "
-            "give one for each, or one string for all."
-        )
-    count = whole("num_waveforms_per_prompt", num_waveforms_per_prompt, 1, MAX_BATCH)
-    seed = whole("seed", seed, 0, MAX_SEED)
-    clips = generate_batch(
-        pipe,
-        [
-            Request(p, seed + i, n, prompt_embeds, latents)
-            for p, n in zip(prompts, negatives, strict=True)
-            for i in range(count)
-        ],
-        num_inference_steps=num_inference_steps,
-        audio_length_in_s=audio_length_in_s,
-        guidance_scale=guidance_scale,
-        callback=callback,
-    )
+        counts = f"{len(negatives)} entries for {len(prompts)} prompts"
+        raise ValueError(f"negative_prompt has {counts}: give one for each, or one string for all.")
+    count = check_int("num_waveforms_per_prompt", num_waveforms_per_prompt, 1, MAX_BATCH)
+    first, words = check_int("seed", seed, 0, MAX_SEED), zip(prompts, negatives, strict=True)
+    seeds = range(first, first + count)
+    requests = [Request(text, s, negative, prompt_embeds, latents) for text, negative in words for s in seeds]
+    call = {"num_inference_steps": num_inference_steps, "audio_length_in_s": audio_length_in_s}
+    clips = generate_batch(pipe, requests, **call, guidance_scale=guidance_scale, callback=callback)
     return clips[0] if isinstance(prompt, str) and count == 1 else clips
 
 
@@ -116,121 +136,115 @@ def generate_batch(
     Each clip is, to float tolerance, the one that `generate` makes of it alone. A clip's `seconds` are its equal
     share of the time that the batch took. Explained in lesson 03.
     """
-    if not 1 <= len(requests) <= MAX_BATCH:
-        raise ValueError(f"A batch holds 1 to {MAX_BATCH} clips, not {len(requests)}.")
-    schedule = pipe.scheduler.config
-    offset = schedule.get("steps_offset", 0) if schedule.get("timestep_spacing") == "leading" else 0
-    steps = whole("num_inference_steps", num_inference_steps, 1, schedule.num_train_timesteps - offset)
-    guidance = number("guidance_scale", guidance_scale, 0.0, MAX_GUIDANCE)
-    hop = int(np.prod(pipe.vocoder.config.upsample_rates))
-    rate = pipe.vocoder.config.sampling_rate
-    frame = hop * pipe.vae_scale_factor  # samples in one latent frame
-    length = number("audio_length_in_s", audio_length_in_s, frame / rate, MAX_SECONDS, " s")
-    samples = round(length * rate)
-    guided = guidance > 1
-    if not guided and any(request.negative_prompt for request in requests):
+    requests = as_list("requests", requests)
+    if len(requests) > MAX_BATCH or not all(isinstance(request, Request) for request in requests):
+        raise ValueError(f"A batch holds 1 to {MAX_BATCH} clips, each a Request, not {len(requests)}: {requests[:1]}.")
+    if callback is not None and not callable(callback):
+        raise TypeError(f"callback must be a function, not {callback!r}.")
+    most, least = limits(pipe.scheduler.config, pipe.vae.config, pipe.vocoder.config)
+    steps = check_int("num_inference_steps", num_inference_steps, 1, most)
+    length = check_float("audio_length_in_s", audio_length_in_s, least, MAX_SECONDS, " s")
+    guidance = check_float("guidance_scale", guidance_scale, 0.0, MAX_GUIDANCE)
+    if guidance <= 1 and any(request.negative_prompt for request in requests):
         warn(f"negative_prompt is ignored: guidance_scale {guidance:g} is not over 1.")
 
-    start = time.perf_counter()
-    frames = math.ceil(samples / frame)
+    start, rate = time.perf_counter(), pipe.vocoder.config.sampling_rate
+    frames = math.ceil(round(length * rate) / round(least * rate))
     given = {r.latents.shape[2] for r in requests if r.latents is not None and r.latents.dim() == 4}
     if given and given != {frames}:
         frames = given.pop()
-        samples, length = frames * frame, frames * frame / rate
-    dtype = pipe.unet.dtype  # diffusers looks through all its modules for it
-    with one_call_at_a_time(pipe), isolated(cpu_threads(pipe)):
-        drawn = [torch.Generator("cpu").manual_seed(int(r.seed)) for r in requests]
-        audios = _call(
-            pipe,
-            [int(r.seed) for r in requests],
-            prompt_embeds=torch.cat([embedding_of(pipe, r) for r in requests]),
-            negative_prompt_embeds=torch.cat([encode_prompt(pipe, r.negative_prompt or "") for r in requests])
-            if guided
-            else None,
-            latents=torch.cat([_start(pipe, r, frames, d) for r, d in zip(requests, drawn, strict=True)]).to(dtype),
-            generator=drawn,  # a scheduler that draws noise goes on with each clip's own
-            # the pipeline rounds down; half a mel frame more than the latents hold stays clear of 0.29 * 100 = 28.99...
-            audio_length_in_s=(frames * pipe.vae_scale_factor + 0.5) * hop / rate,
-            num_inference_steps=steps,
-            guidance_scale=guidance,
-            callback=callback,
-        )
-    seconds = (time.perf_counter() - start) / len(requests)
-    clips = []
+        length = frames * round(least * rate) / rate
+    call = {"num_inference_steps": steps, "audio_length_in_s": length, "guidance_scale": guidance}
+    made_by = {"scheduler": type(pipe.scheduler).__name__, "dtype": str(pipe.unet.dtype).removeprefix("torch.")}
+    made_by |= {"adapters": adapters_of(pipe), "callback": callback is not None}
+    audios = sample(pipe, requests, frames, steps, guidance, callback)
+    seconds, clips = (time.perf_counter() - start) / len(requests), []
     for request, audio in zip(requests, audios, strict=True):
-        settings = {
-            "checkpoint": checkpoint_name(pipe),
-            "prompt": request.prompt,
-            "negative_prompt": request.negative_prompt,
-            "num_inference_steps": steps,
-            "audio_length_in_s": length,
-            "guidance_scale": guidance,
-            "seed": int(request.seed),
-            "scheduler": type(pipe.scheduler).__name__,
-            "dtype": str(dtype).removeprefix("torch."),
-        }
-        clips.append(Clip(_checked_audio(audio[:samples], settings), rate, settings, seconds))
+        words = {"prompt": request.prompt, "negative_prompt": request.negative_prompt}
+        given = {name: getattr(request, name) is not None for name in ("latents", "prompt_embeds")}
+        settings = {"checkpoint": checkpoint_name(pipe), **words, **call, "seed": request.seed, **made_by, **given}
+        for name in ("adapters", "callback", *given):
+            settings[name] or settings.pop(name)  # named only where there are any
+        clips.append(Clip(_checked_audio(audio[: round(length * rate)], settings), rate, settings, seconds))
     return clips
 
 
-def _start(pipe: AudioLDMPipeline, request: Request, frames: int, generator: torch.Generator) -> torch.Tensor:
-    """Starting latents of one clip, (1, channels, frames, bands): drawn on the CPU in float32, so equal everywhere."""
-    bands = pipe.vocoder.config.model_in_dim // pipe.vae_scale_factor
-    shape = (1, pipe.unet.config.in_channels, frames, bands)
-    noise = torch.randn(shape, generator=generator, dtype=torch.float32)
-    latents = noise if request.latents is None else request.latents.detach().cpu()
-    if latents.shape != shape:
-        raise ValueError(f"latents must have the shape {shape}, not {tuple(latents.shape)}.")
-    return latents
+def limits(scheduler: Mapping, vae: Mapping, vocoder: Any) -> tuple[int, float]:
+    """Return the largest number of steps and the shortest length in seconds that configurations allow."""
+    vocoder = vocoder if isinstance(vocoder, Mapping) else vocoder.to_dict()
+    offset = scheduler.get("steps_offset", 0) if scheduler.get("timestep_spacing", "leading") == "leading" else 0
+    frame = math.prod(vocoder.get("upsample_rates", [160])) * 2 ** (len(vae.get("block_out_channels", "123")) - 1)
+    return scheduler.get("num_train_timesteps", 1000) - offset, frame / vocoder.get("sampling_rate", 16_000)
 
 
-def _call(pipe: AudioLDMPipeline, seeds: list[int], **arguments) -> np.ndarray:
-    """The pipeline's own call without its progress bar, (batch, samples); memory is given back if it runs out."""
-    bar = getattr(pipe, "_progress_bar_config", {})
-    pipe.set_progress_bar_config(**{**bar, "disable": True})
-    if hasattr(pipe.scheduler, "noise_sampler_seed"):  # the one scheduler that asks no generator for its noise
-        pipe.scheduler.noise_sampler_seed = seeds
-    try:
-        return pipe(**arguments).audios
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        name = type(pipe.scheduler).__name__
-        *_, last = traceback.walk_tb(error.__traceback__)
-        if name in str(error) or "schedulers" in Path(last[0].f_code.co_filename).parts:
-            raise ValueError(f"AudioLDM cannot be sampled with {name} and these settings: {error}") from error
-        raise
-    except RuntimeError as error:
-        if not re.search(
-            r"out of memory|allocate memory|not enough memory|bad_alloc|ALLOC_FAILED|create a (primitive|memory)",
-            str(error),
-        ):
+def adapters_of(pipe: AudioLDMPipeline) -> str:
+    """Return the active adapters of a pipeline and their scales, as peft has them: "laser 0.5", or ""."""
+    found = {}
+    for part in pipe.components.values():
+        for layer in part.modules() if getattr(part, "peft_config", None) else ():
+            scales = {} if getattr(layer, "disable_adapters", True) else getattr(layer, "scaling", {})
+            found |= {f"{name} {scales[name]:g}": None for name in scales if name in layer.active_adapters}
+    return ", ".join(found)
+
+
+def sample(pipe: AudioLDMPipeline, requests, frames: int, steps: int, guidance: float, callback=None) -> np.ndarray:
+    """Call the pipeline, without its progress bar; return waveforms of shape (clips, samples) as it gives them."""
+    scheduler, bar, name = pipe.scheduler, getattr(pipe, "_progress_bar_config", {}), type(pipe.scheduler).__name__
+    hop, rate = math.prod(pipe.vocoder.config.upsample_rates), pipe.vocoder.config.sampling_rate
+    # the pipeline rounds down; half a mel frame more than the latents hold stays clear of 0.29 * 100 = 28.99...
+    seconds = (frames * pipe.vae_scale_factor + 0.5) * hop / rate
+    call = {"audio_length_in_s": seconds, "num_inference_steps": steps, "guidance_scale": guidance}
+    with one_call(pipe, makes_a_clip=True):
+        negatives = [r.negative_prompt or "" for r in requests] if guidance > 1 else []
+        texts = [r.prompt for r in requests if r.prompt_embeds is None] + negatives
+        encoded = {text: encode_prompt(pipe, text) for text in dict.fromkeys(texts)}
+        drawn = [torch.Generator("cpu").manual_seed(r.seed) for r in requests]
+        shape, width = latent_shape(pipe, frames), pipe.text_encoder.config.projection_dim
+        told, latents = [], [torch.randn(shape, generator=draw, dtype=torch.float32, device="cpu") for draw in drawn]
+        for index, r in enumerate(requests):
+            embeds = torch.atleast_2d(encoded[r.prompt] if r.prompt_embeds is None else r.prompt_embeds)
+            told.append(check_shape("prompt_embeds", embeds, (1, width)).to(pipe.unet.dtype))
+            latents[index] = latents[index] if r.latents is None else check_shape("latents", r.latents, shape)
+        call["prompt_embeds"], call["latents"] = torch.cat(told), torch.cat(latents).to(pipe.unet.dtype)
+        call["negative_prompt_embeds"] = torch.cat([encoded[text] for text in negatives]) if negatives else None
+        call["generator"] = drawn  # a scheduler that draws noise goes on with each clip's own
+        pipe.set_progress_bar_config(**{**bar, "disable": True})
+        if hasattr(scheduler, "noise_sampler_seed"):  # the one scheduler that asks no generator for its noise
+            scheduler.noise_sampler_seed = [r.seed for r in requests]
+        try:
+            if any(r.latents is not None for r in requests):
+                scheduler.set_timesteps(steps)
+                if abs((sigma := float(scheduler.init_noise_sigma)) - 1) > 1e-3:
+                    raise ValueError(f"{name} would multiply the latents by {sigma:.4g}; DDIM takes them as they are.")
+            return pipe(**call, callback=callback).audios
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            *_, last = traceback.walk_tb(error.__traceback__)
+            if name in str(error) or "schedulers" in Path(last[0].f_code.co_filename).parts:
+                raise ValueError(f"AudioLDM cannot be sampled with {name} and these settings: {error}") from error
             raise
-    finally:
-        pipe.set_progress_bar_config(**bar)
-        pipe.maybe_free_model_hooks()
+        except RuntimeError as error:
+            if not re.search(NO_MEMORY, str(error)):
+                raise
+        finally:
+            pipe.set_progress_bar_config(**bar)
+            pipe.maybe_free_model_hooks()
+            call.clear()
     # Raised here, not above: an exception that remembers the other one would keep the batch's tensors alive.
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-    batch, seconds = len(arguments["latents"]), arguments["audio_length_in_s"]
     raise MemoryError(
-        f"Out of memory on {pipe._execution_device}: {batch} x {seconds:.1f} s at once do not fit; lower "
+        f"Out of memory on {pipe._execution_device}: {len(requests)} x {seconds:.1f} s at once do not fit; lower "
         "audio_length_in_s, the number of prompts or num_waveforms_per_prompt, or load in float16 or with offload."
     )
 
 
-def _checked_prompts(prompts: Sequence[str]) -> list[str]:
-    if not isinstance(prompts, (list, tuple)):
-        raise TypeError(f"prompt must be a string or a list of strings, not {reprlib.repr(prompts)}.")
-    if not prompts:
-        raise ValueError("prompt is an empty list: give at least one prompt.")
-    return list(prompts)
-
-
 def _checked_audio(audio: np.ndarray, settings: dict) -> np.ndarray:
-    what = f'"{shorten(settings["prompt"])}" with seed {settings["seed"]}'
+    """Return a clip's samples; RuntimeError where they are no sound, a warning where they are silent."""
+    clip = f'"{shorten(settings["prompt"])}" with seed {settings["seed"]}'
     if not np.isfinite(audio).all():
         hint = "" if settings["dtype"] == "float32" else f": {settings['dtype']} overflowed, try dtype float32"
-        raise RuntimeError(f"The model's output for {what} is not a sound (NaN or infinite samples){hint}.")
+        raise RuntimeError(f"The model's output for {clip} is not a sound (NaN or infinite samples){hint}.")
     if (peak := np.abs(audio).max()) < SILENCE:
-        warn(f"The clip for {what} is silent (peak {peak:.1g}): try another seed or prompt.")
+        warn(f"The clip for {clip} is silent (peak {peak:.1g}): try another seed or prompt.")
     return audio

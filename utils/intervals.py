@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .checks import whole
+from .checks import check_int
 
 SURE = 0.05  # an effect this improbable by luck alone is one, if it is the only one that is looked for
 ROUNDING = 1e-7  # differences this much smaller than the values are float32's
@@ -45,7 +45,7 @@ class Interval:
         "maybe": only this interval leaves out zero, as one in twenty does by luck; "none shown": it does not;
         "cannot say": fewer than three subjects, or nothing varies, so that luck cannot be estimated.
         """
-        comparisons = whole("comparisons", comparisons, 1, 1_000_000)
+        comparisons = check_int("comparisons", comparisons, 1, 1_000_000)
         if self.n < 3 or not self.high > self.low:
             return "cannot say"
         if not self.excludes_zero:

@@ -9,6 +9,7 @@ import logging
 import os
 import re
 import shutil
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -37,6 +38,8 @@ HARMLESS = re.compile(  # said when an AudioLDM is loaded, though nothing is wro
     r"|unsafe serialization|no file named \w+\.safetensors"
 )
 _names: WeakKeyDictionary[AudioLDMPipeline, str] = WeakKeyDictionary()
+_loading = threading.RLock()  # transformers patches torch while it loads: one model at a time
+CORES = torch.get_num_threads()
 
 
 def load_pipeline(
@@ -72,6 +75,8 @@ def load_pipeline(
     if vae_slicing:
         pipe.vae.enable_slicing()
     _names[pipe] = label
+    if device == "cpu" and "OMP_NUM_THREADS" not in os.environ:  # a mini gains nothing by a second thread
+        torch.set_num_threads(1 if is_mini(pipe) else CORES)
     if why:
         print(f"{label} on {device} in {str(dtype).removeprefix('torch.')} (auto: {why}).")
     return pipe
@@ -103,11 +108,6 @@ def is_mini(pipe: AudioLDMPipeline) -> bool:
     if isinstance(pipe.vocoder, GriffinLimVocoder) and name not in CHECKPOINTS:
         MINIS.add(name)  # its clips know their checkpoint by name only
     return name in MINIS or isinstance(pipe.vocoder, GriffinLimVocoder)
-
-
-def cpu_threads(pipe: AudioLDMPipeline) -> int | None:
-    """Return the threads that make a clip on a CPU: one for a mini, which gains nothing by a second; None: as set."""
-    return 1 if is_mini(pipe) and next(pipe.unet.parameters()).device.type == "cpu" else None
 
 
 def regime(pipe: AudioLDMPipeline) -> dict:
@@ -221,7 +221,7 @@ def _place(pipe: AudioLDMPipeline, label: str, device: str, offload: bool) -> No
 @contextmanager
 def quiet() -> Iterator[None]:
     """Silence the loading bars and the known harmless messages; let everything else through."""
-    with ExitStack() as undo:
+    with _loading, ExitStack() as undo:
         for library in (diffusers.utils.logging, transformers.utils.logging):
             if library.is_progress_bar_enabled():
                 library.disable_progress_bar()

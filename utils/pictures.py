@@ -19,9 +19,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
+from .checks import shorten
 from .clip import Clip
 from .features import DB_PER_NEPER, HOP_LENGTH, SAMPLE_RATE, mel_height
-from .files import shorten
 from .player import COLOURS, DB_RANGE, visible_mel
 
 KILOHERTZ = (500, 1000, 2000, 4000, 8000)  # marked on the frequency axis

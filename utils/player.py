@@ -21,8 +21,8 @@ import numpy as np
 
 import utils
 
+from .checks import shorten
 from .features import DB_PER_NEPER, HOP_LENGTH, log_mel, mel_height
-from .files import shorten
 
 DB_RANGE = (-80.0, 10.0)  # of the mel magnitude, the same for every clip, so that colours can be compared
 COLOURS = 64

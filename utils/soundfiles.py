@@ -20,9 +20,8 @@ from typing import BinaryIO
 
 import numpy as np
 
-from .checks import warn
+from .checks import shorten, warn
 from .features import SAMPLE_RATE
-from .files import shorten
 
 LONGEST = 600.0  # seconds of a recording
 BLOCK = 1152  # frames decoded at once: those before damage are kept

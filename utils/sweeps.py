@@ -1,22 +1,25 @@
 """One clip for every combination of settings, kept in a folder: interrupt it, kill it, call it again, nothing is lost.
 
-A clip's files are named by a hash of everything that shapes its sound, so what is there is never made again, and there
-is no index that could be lost. Explained in lesson 03 (`notebooks/03_steps_and_length.ipynb`).
+Explained in lesson 03 (`notebooks/03_steps_and_length.ipynb`).
 """
 
 from __future__ import annotations
 
-import atexit
 import gc
+import json
 import math
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, as_completed
+from collections import namedtuple
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import replace
+from functools import lru_cache
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import diffusers
 import numpy as np
 import pandas as pd
 import torch
@@ -24,28 +27,25 @@ from tqdm.auto import tqdm
 
 import utils
 
-from .checkpoints import MINIS
-from .checks import whole
+from . import generation
+from .checks import as_list, check_float, check_int, write_whole
 from .clip import Clip
-from .clipfiles import is_whole, read_clip, write_clip
-from .fingerprint import fingerprint
-from .generation import MAX_BATCH, generate_batch
-from .isolation import one_call_at_a_time
+from .generation import Request, generate_batch
+from .kept import fingerprint, is_whole, path_of, read_clip, scheduler_print, write_clip
 from .loading import checkpoint_name, load_pipeline, locate
-from .points import Point, axes_of, batches, several
-from .prompts import Request
 
 if TYPE_CHECKING:
-    from diffusers import AudioLDMPipeline
+    from .loading import AudioLDMPipeline
 
-MEASURES = (  # those of one clip, by name
+MEASURES = (  # of one clip, by name
     "loudness_db", "noise_floor_db", "spectral_flatness", "spectral_centroid_hz", "onset_rate", "tempo_bpm",
     "clipped_share", "is_silent", "clap_similarity",
 )  # fmt: skip
 ASK_ABOVE = 500  # clips: an hour on a CPU at the real checkpoints' size
-
-_loaded: dict[str, AudioLDMPipeline] = {}  # at most one: the next checkpoint takes its memory
-_prints: dict[AudioLDMPipeline, str] = {}  # fingerprints of the pipelines of this sweep
+Point = namedtuple(  # one clip of the grid, for one checkpoint
+    "Point", "prompt negative_prompt guidance_scale audio_length_in_s num_inference_steps seed"
+)
+TAKEN = {*Point._fields, "checkpoint", "scheduler", "dtype", "adapters", "seconds", "real_time_factor", "file"}
 
 
 def sweep(
@@ -58,29 +58,30 @@ def sweep(
     negative_prompts: str | None | Iterable[str | None] = None,
     seeds: int | Iterable[int] = range(3),
     folder: str | os.PathLike | None = None,
-    measures: Iterable[str | Callable[[Clip], float]] = (),
+    measures: str | Callable[[Clip], float] | Iterable[str | Callable[[Clip], float]] = (),
     batch_size: int | None = None,
     executor: Executor | None = None,
     confirm: bool = False,
     progress: bool = True,
 ) -> pd.DataFrame:
-    """Generate a clip for every combination of settings; what is finished in `folder` already is not done again.
+    """Generate a clip for every combination of settings; a clip that is finished in `folder` is not made again.
 
     The same seed starts from the same noise in every checkpoint, prompt, step count and guidance, so rows that
     differ in one setting differ by that setting alone. A setting takes one value or several.
 
     Args:
-        checkpoints: pipelines, or what `load_pipeline` takes: those are loaded one after the other, and freed.
+        checkpoints: pipelines, or names for `load_pipeline`: those are loaded one after the other, and freed.
         prompts, num_inference_steps, audio_length_in_s, guidance_scale, negative_prompts, seeds: as in `generate`.
-        folder: where the clips are kept; None keeps them until Python ends. Several sweeps, even at the same time,
-            can share a folder and each other's clips.
+        folder: the place of the clips; None keeps them until Python ends. Several sweeps, even at the same time,
+            can share a folder and each other's clips. A changed pipeline (weights, adapters and their scales, hooks,
+            scheduler) makes its own.
         measures: names of measures of one clip ("noise_floor_db", "clap_similarity", ...) or functions of a clip; each
-            makes a column. They can be added later: the clips stay.
+            makes a column by its name. They can be added later: the clips stay.
         batch_size: clips generated together, 1 to 64, where steps, length and guidance are equal; by default 8 for
             the minis and with CUDA, else 1: a real checkpoint gains a tenth of its time from it on a CPU, and would
             lose more at an interruption. It changes a clip by no more than float tolerance. The bits depend on it, but
             not on where a sweep was interrupted.
-        executor: any `concurrent.futures.Executor`, for example Dask's `Client(...).get_executor()` or a
+        executor: any object with the `submit` of `concurrent.futures.Executor`, such as Dask's `Client(...)` or a
             `ProcessPoolExecutor`; checkpoints are then named, and each worker process loads its own. `folder` must
             be the same for all workers.
         confirm: start even if there are more than 500 clips.
@@ -88,154 +89,151 @@ def sweep(
 
     Returns:
         A table with a row for each clip, in the order of checkpoints, prompts, negative prompts, guidance, lengths,
-        steps, seeds: these settings, scheduler, dtype, seconds (taken; a clip's equal share of its batch),
-        real_time_factor (seconds taken for a second of sound), the measures, and file, an absolute path.
+        steps, seeds: these settings, scheduler, dtype, adapters if there are any, seconds (taken; a clip's equal share
+        of its batch), real_time_factor (seconds taken for a second of sound), the measures, and file, an absolute path.
         `load_clips` gives the clips.
 
     Raises:
-        TypeError, ValueError: a bad argument, or more than 500 clips without `confirm`; before anything is generated.
-        OSError: the folder cannot be written, or a checkpoint cannot be had. What was finished stays finished.
+        TypeError, ValueError: a bad argument, or more than 500 clips without `confirm`; before anything is fetched,
+            and, where it depends on the checkpoint, before anything is loaded.
+        OSError: the folder cannot be written, or a checkpoint cannot be had. Finished clips stay finished.
 
     Explained in lesson 03.
     """
-    sources = several("checkpoints", checkpoints, _source)
-    axes = axes_of(prompts, negative_prompts, guidance_scale, audio_length_in_s, num_inference_steps, seeds)
-    columns = {getattr(measure, "__name__", measure): _measure(measure) for measure in measures}
-    if batch_size is None:
-        minis = {checkpoint_name(s) if not isinstance(s, str) else locate(s)[0] for s in sources} <= MINIS
-        batch_size = 8 if minis or torch.cuda.is_available() else 1
-    whole("batch_size", batch_size, 1, MAX_BATCH)
-    if executor and not all(isinstance(source, str) for source in sources):
-        raise TypeError(
-            "With an executor, name the checkpoints instead of giving pipelines: each worker loads its own."
-        )
-    count = math.prod(map(len, (sources, *axes)))  # before it is built: it may be large
+    size = None if batch_size is None else check_int("batch_size", batch_size, 1, generation.MAX_BATCH)
+    sources = _values("checkpoints", checkpoints, lambda v: os.fspath(v) if isinstance(v, os.PathLike) else v)
+    if not all(isinstance(s, str if executor else (str, diffusers.DiffusionPipeline)) for s in sources):
+        raise TypeError("checkpoints are names or pipelines; with an executor names: each worker loads its own.")
+    axes = [
+        _values("prompts", prompts, lambda v: Request(v).prompt),
+        _values("negative_prompts", negative_prompts, lambda v: Request("-", 0, v).negative_prompt),
+        _values("guidance_scale", guidance_scale, lambda v: check_float("guidance_scale", v, 0, 50)),
+        _values("audio_length_in_s", audio_length_in_s, lambda v: check_float("audio_length_in_s", v, 0.04, 60, " s")),
+        _values("num_inference_steps", num_inference_steps, lambda v: check_int("num_inference_steps", v, 1, 1000)),
+        _values("seeds", seeds, lambda v: Request("-", v).seed),
+    ]
+    columns, count = _columns(measures), math.prod(map(len, (sources, *axes)))  # before it is built: it may be large
     if count > ASK_ABOVE and not confirm:
-        raise ValueError(
-            f"This grid has {count:,} clips: pass confirm=True to start (the bar says how long it takes, and what is "
-            "finished survives any interruption), or leave some out."
-        )
+        raise ValueError(f"This grid has {count:,} clips: pass confirm=True to start, or leave some out.")
+    minis = [_is_mini(source, *axes[3:5]) for source in sources]
     points = [Point(*values) for values in product(*axes)]  # the last setting changes fastest
-    place = _prepared(folder)
-    tasks = [(source, batch, size, place) for source in sources for batch, size in batches(points, batch_size)]
-    files = {}
-    form = "{l_bar}{bar}| {elapsed} passed, {remaining} left{postfix}"
-    total = sum(point.work for point in points) * len(sources)
-    hidden = {} if progress else {"disable": True}  # not False: TQDM_DISABLE would count no more
-    try:
-        with tqdm(total=total, desc="Sweep", bar_format=form, leave=False, **hidden) as bar:
-            for (source, batch, *_), (paths, made) in _results(tasks, executor):
-                files |= {(source, point): path for point, path in zip(batch, paths, strict=True)}
-                work = sum(point.work for point in batch)
-                if made:
-                    bar.update(work)
-                else:  # finished earlier: it says nothing about the time left
-                    bar.total -= work
-                bar.set_postfix_str(f"{len(files)} of {count} clips")
-    finally:
-        _free()
+    batches = _batches(points, size or (8 if all(minis) or torch.cuda.is_available() else 1))
+    place = Path(folder or tempfile.mkdtemp(prefix="sweep-")).expanduser().resolve()  # a worker may be elsewhere
+    write_whole(place / ".sweep", b"")  # a folder that cannot be written is noticed now
+    files, hidden = {}, {} if progress else {"disable": True}  # `disable=False` would override TQDM_DISABLE
+    with tqdm(total=count, desc="Sweep", unit=" clips", leave=False, **hidden) as bar:
+        for (source, batch), paths in _results(sources, batches, place, executor):
+            files |= {(source, point): path for point, path in zip(batch, paths, strict=True)}
+            bar.update(len(batch))
     return pd.DataFrame(_row(files[key], columns) for key in product(sources, points))
 
 
-def load_clips(table: pd.DataFrame) -> list[Clip]:
-    """The clips of a sweep's table, or of a part of it, row by row.
+def load_clips(table: pd.DataFrame | pd.Series) -> list[Clip]:
+    """Return the clips of a sweep's table, of a part of it, or of one row.
 
-    Raises OSError if a clip's files are not there any more, or damaged. Explained in lesson 03.
+    Raises TypeError for anything else, and OSError if a clip's files are missing or damaged. Explained in lesson 03.
     """
-    return [read_clip(Path(file)) for file in table["file"]]
+    if not isinstance(table, (pd.DataFrame, pd.Series)) or "file" not in table:
+        raise TypeError(f"load_clips takes a sweep's table or rows of it, with `file`, not a {type(table).__name__}.")
+    return [read_clip(Path(file)) for file in as_list("file", table["file"], least=0)]
 
 
-# ---- what to do
+# ---- checks, before anything is made
 
 
-def _source(checkpoint):
-    if not isinstance(checkpoint, (str, os.PathLike)):
-        return checkpoint
-    locate(checkpoint)  # a misspelt or missing one is noticed now, not after hours
-    return os.fspath(checkpoint)
+def _values(name: str, given: object, check: Callable) -> list:
+    return list(dict.fromkeys(map(check, as_list(name, given))))
 
 
-def _measure(measure: str | Callable) -> Callable:
-    if callable(measure):
-        return measure
-    if measure not in MEASURES:
-        raise ValueError(f"There is no measure {measure!r}: the names are {', '.join(MEASURES)}.")
-    return getattr(utils, measure)
+def _columns(measures: object) -> dict[str, Callable]:
+    """Return the measures by the names of their columns; ValueError where these are missing or not unique."""
+    columns: dict[str, Callable] = {}
+    for given in as_list("measures", measures, least=0):
+        measure = getattr(utils, given) if isinstance(given, str) and given in MEASURES else given
+        if not callable(measure):
+            raise ValueError(f"There is no measure {given!r}: the names are {', '.join(MEASURES)}.")
+        name = getattr(measure, "__name__", "")
+        if not name.isidentifier() or name in TAKEN or columns.setdefault(name, measure) is not measure:
+            raise ValueError(f"The measure {name or given!r} must be a `def` with a name that no other column has.")
+    return columns
 
 
-def _prepared(folder: str | os.PathLike | None) -> Path:
-    if folder is None:
-        temporary = tempfile.TemporaryDirectory(prefix="sweep-")
-        atexit.register(temporary.cleanup)
-        return Path(temporary.name)
-    place = Path(folder).expanduser().resolve()  # a worker, or a later `chdir`, may be elsewhere
-    try:
-        place.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=place).close()
-    except OSError as error:
-        raise type(error)(error.errno, f"The clips cannot be kept there: {error.strerror}", str(place)) from None
-    return place
+def _is_mini(source: AudioLDMPipeline | str, lengths: list[float], steps: list[int]) -> bool:
+    """Check lengths and steps against a checkpoint's configurations, and tell its family; nothing is loaded."""
+    if isinstance(source, str):
+        name, folder, _ = locate(source)
+        files = ("scheduler/scheduler_config.json", "vae/config.json", "vocoder/config.json")
+        parts = [json.loads((folder / file).read_bytes()) if (folder / file).is_file() else {} for file in files]
+    else:
+        name, parts = checkpoint_name(source), [source.scheduler.config, source.vae.config, source.vocoder.config]
+    most, least = generation.limits(*parts)
+    for length, count in product(lengths, steps):
+        check_float(f"audio_length_in_s of {name}", length, least, 60, " s")
+        check_int(f"num_inference_steps of {name}", count, 1, most)
+    return isinstance(parts[2], Mapping) and "n_iter" in parts[2]  # of Griffin-Lim
 
 
-# ---- doing it, here or in a worker
+# ---- the work, here or in a worker
 
 
-def _results(tasks: list[tuple], executor: Executor | None) -> Iterator[tuple[tuple, tuple[list[Path], bool]]]:
+def _batches(points: list[Point], most: int) -> list[list[Point]]:
+    """Cut the grid evenly into batches of equal guidance, length and steps: a clip's bits depend on its batch."""
+    groups: dict[tuple, list[Point]] = {}
+    for point in points:
+        groups.setdefault(point[2:5], []).append(point)
+    cuts = [(group, math.ceil(len(group) / math.ceil(len(group) / most))) for group in groups.values()]
+    return [group[start : start + size] for group, size in cuts for start in range(0, len(group), size)]
+
+
+def _results(sources: list, batches: list, place: Path, executor: Executor | None) -> Iterator[tuple]:
+    """Yield each source and batch with the paths of its clips."""
     if executor is None:
-        for task in tasks:
-            yield task, _finish(*task)
-        return
-    futures = {executor.submit(_finish, *task): task for task in tasks}
-    try:
-        for future in as_completed(futures):
-            yield futures[future], future.result()
-    finally:
-        for future in futures:
-            future.cancel()
-
-
-def _finish(source, batch: list[Point], size: int, folder: Path) -> tuple[list[Path], bool]:
-    """Generate what is missing of a batch; return the paths of all its clips, and whether anything was missing."""
-    with one_call_at_a_time(_finish):
-        pipe = _open(source)
-        if pipe not in _prints:
-            _prints[pipe] = fingerprint(pipe)
-        paths = {point: point.path(folder, _prints[pipe]) for point in batch}
-        missing = [point for point, path in paths.items() if not is_whole(path)]
-        if missing:
-            filled = [point if point in missing else missing[0] for point in batch] + missing[:1] * (size - len(batch))
-            clips = generate_batch(
-                pipe,
-                [Request(point.prompt, point.seed, point.negative_prompt) for point in filled],
-                num_inference_steps=batch[0].num_inference_steps,
-                audio_length_in_s=batch[0].audio_length_in_s,
-                guidance_scale=batch[0].guidance_scale,
-            )
-            for point in missing:
-                write_clip(paths[point], clips[batch.index(point)])
-    return list(paths.values()), bool(missing)
-
-
-def _open(source: AudioLDMPipeline | str) -> AudioLDMPipeline:
-    if not isinstance(source, str):
-        return source
-    if source not in _loaded:
-        _free()
-        _loaded[source] = load_pipeline(source)
-    return _loaded[source]
-
-
-def _free() -> None:
-    _prints.clear()
-    if _loaded:
-        _loaded.clear()
-        gc.collect()
-        if torch.cuda.is_available():
+        for source in sources:
+            opened = _opened(source)
+            yield from (((source, batch), _finish(*opened, batch, place)) for batch in batches)
+            opened = None  # its memory is the next one's
+            gc.collect()
             torch.cuda.empty_cache()
+        return
+    tasks = {task: executor.submit(_in_worker, *task, place) for task in product(sources, map(tuple, batches))}
+    try:
+        yield from ((task, future.result()) for task, future in tasks.items())
+    finally:
+        for future in tasks.values():
+            future.cancel()
+        _kept.cache_clear()  # where the workers are threads
+
+
+def _opened(source: AudioLDMPipeline | str) -> tuple[AudioLDMPipeline, str]:
+    pipe = load_pipeline(source) if isinstance(source, str) else source
+    return pipe, fingerprint(pipe)
+
+
+_kept = lru_cache(maxsize=1)(_opened)
+
+
+def _in_worker(source: str, batch: Sequence[Point], folder: Path) -> list[Path]:
+    return _finish(*_kept(source), batch, folder)
+
+
+def _finish(pipe: AudioLDMPipeline, print_of: str, batch: Sequence[Point], folder: Path) -> list[Path]:
+    """Write the missing clips of a batch, each made in its old place; return the paths of all.
+
+    A clip's bits depend on the shape of its batch, not on its company: finished clips' places are filled up.
+    """
+    print_of += scheduler_print(pipe, batch[0].num_inference_steps)
+    paths = [path_of(folder, point, print_of) for point in batch]
+    if missing := [index for index, path in enumerate(paths) if not is_whole(path)]:
+        filled = [batch[index if index in missing else missing[0]] for index in range(len(batch))]
+        requests = [Request(point.prompt, point.seed, point.negative_prompt) for point in filled]
+        clips = generate_batch(pipe, requests, **{name: getattr(batch[0], name) for name in Point._fields[2:5]})
+        for index in missing:
+            write_clip(paths[index], clips[index])
+    return paths
 
 
 def _row(path: Path, columns: dict[str, Callable]) -> dict:
     clip = read_clip(path)
     taken = {"seconds": clip.seconds, "real_time_factor": clip.seconds / clip.duration}
-    measured = {name: np.asarray(measure(clip)).item() for name, measure in columns.items()}
+    measured = {name: np.asarray(measure(replace(clip))).item() for name, measure in columns.items()}
     return {**clip.settings, **taken, **measured, "file": str(path)}

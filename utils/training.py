@@ -19,8 +19,7 @@ from pathlib import Path
 import torch
 from tqdm.auto import tqdm
 
-from .checks import number, warn, whole
-from .files import write_whole
+from .checks import check_float, check_int, warn, write_whole
 
 SAVE_EVERY = 5.0  # seconds of work that a crash can cost
 IDLE = "Is an adapter switched off, or at scale 0?"
@@ -59,7 +58,7 @@ def train(
     parameters = [p for p in parameters if p.requires_grad]
     if not parameters:
         raise ValueError("There is nothing to learn: no parameter has requires_grad.")
-    steps, learning_rate = whole("steps", steps, 1, 1_000_000), number("learning_rate", learning_rate, 0, 10)
+    steps, learning_rate = check_int("steps", steps, 1, 1_000_000), check_float("learning_rate", learning_rate, 0, 10)
     file = Path(file).expanduser() if file else None
     optimizer = torch.optim.AdamW(parameters, learning_rate, betas=(0.9, 0.98), weight_decay=0, fused=True)
     plan = {"steps": steps, "learning_rate": learning_rate, "shapes": [list(p.shape) for p in parameters]}
