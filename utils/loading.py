@@ -227,13 +227,10 @@ def quiet() -> Iterator[None]:
                 library.disable_progress_bar()
                 undo.callback(library.enable_progress_bar)
         for logger in map(logging.getLogger, LOUD):
-            logger.addFilter(_is_news)
-            undo.callback(logger.removeFilter, _is_news)
+            is_news = lambda record: not HARMLESS.search(record.getMessage())  # noqa: E731
+            logger.addFilter(is_news)
+            undo.callback(logger.removeFilter, is_news)
         yield
-
-
-def _is_news(record: logging.LogRecord) -> bool:
-    return not HARMLESS.search(record.getMessage())
 
 
 def _repair_tokenizer(pipe: AudioLDMPipeline, folder: Path, label: str) -> None:
