@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from . import clap, data, judge, vae
+from . import clap, data, ear, judge, vae
 from .captions import draw_caption, say_nothing
 from .loop import save_atomically
 from .parts import CHECKPOINTS, UNET_WIDTH, make_unet, save_checkpoint
@@ -48,11 +48,13 @@ class Recipe:
         ("mini-m", 12_000),
         ("mini-l", 10_000),
     )
+    real_clips: int = 2_000  # of real sound, for the ear
+    ear_steps: int = 632
 
     @classmethod
     def smoke(cls) -> Recipe:
         few = tuple((name, 2) for name in UNET_WIDTH)
-        return cls(24, 24, 24, 500, 2, 2, 2, 2, 2, 2, few)
+        return cls(24, 24, 24, 500, 2, 2, 2, 2, 2, 2, few, 10, 2)
 
 
 def state_folder() -> Path:
@@ -97,6 +99,16 @@ class Family:
         """The same VAE with its decoder trained further; latents stay what they are."""
         refined, steps = copy.deepcopy(self.vae), self.recipe.decoder_steps
         return vae.refine_decoder(self.state / "decoder.pt", refined, self.mels, steps=steps, say=self.say)
+
+    @cached_property
+    def ear(self):
+        """The same VAE taught on with real sound; `decoder` where none is installed. Latents stay what they are."""
+        real = ear.real_mels(self.state / "data", self.recipe.real_clips, self.say)
+        if real is None:
+            return self.decoder
+        computed = self._of_clips("mels", data.clip_mel, min(self.recipe.clips, self.recipe.real_clips // 2))
+        taught, steps = copy.deepcopy(self.decoder), self.recipe.ear_steps
+        return ear.teach(self.state / "ear.pt", taught, computed, real, steps=steps, say=self.say)
 
     @cached_property
     def latents(self) -> np.ndarray:
@@ -192,13 +204,13 @@ class Family:
     def export(self, name: str) -> Path:
         """Write the checkpoint's folder from the trained parts (the moving averages)."""
         unet, latents = self.unet(name), self.state / "latents.npz"
-        self.decoder.register_to_config(scaling_factor=float(np.load(latents)["scaling_factor"]))
+        self.ear.register_to_config(scaling_factor=float(np.load(latents)["scaling_factor"]))
         folder = self.checkpoints / name
         save_checkpoint(
             folder,
             tokenizer_files=self.state / "tokenizer",
             text_encoder=self.text,
-            vae=self.decoder,
+            vae=self.ear,
             unet=unet,
             facts=self._facts(name, unet),
         )
@@ -247,6 +259,7 @@ def main() -> None:
         "vae",
         "latents",
         "decoder",
+        "ear",
         "caption_embeddings",
         "judge",
         "audio",

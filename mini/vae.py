@@ -21,14 +21,15 @@ def _sharpness(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     return along[0] + along[1]
 
 
-def _crops(mels: np.ndarray, batch: int, rng: np.random.Generator) -> torch.Tensor:
-    clips, starts = rng.integers(0, len(mels), batch), rng.integers(0, mels.shape[1] - CROP + 1, batch)
-    crops = np.stack([mels[c, s : s + CROP] for c, s in zip(clips, starts, strict=True)])
-    return torch.from_numpy(crops.astype(np.float32))[:, None].to(device())
+def crops(mels: np.ndarray, batch: int, rng: np.random.Generator, frames: int = CROP) -> torch.Tensor:
+    """Return random pieces of random clips, float32 (batch, 1, frames, 64), on the training's device."""
+    clips, starts = rng.integers(0, len(mels), batch), rng.integers(0, mels.shape[1] - frames + 1, batch)
+    cut = np.stack([mels[c, s : s + frames] for c, s in zip(clips, starts, strict=True)])
+    return torch.from_numpy(cut.astype(np.float32))[:, None].to(device())
 
 
-def _difference(rebuilt: torch.Tensor, mel: torch.Tensor) -> tuple[torch.Tensor, float]:
-    """The loss between two log-mels, and their RMS difference in dB."""
+def difference(rebuilt: torch.Tensor, mel: torch.Tensor) -> tuple[torch.Tensor, float]:
+    """Return the loss between two log-mels, and their RMS difference in dB."""
     error = rebuilt - mel
     squared = error.square().mean()
     return error.abs().mean() + 0.2 * squared + 0.3 * _sharpness(rebuilt, mel), 8.686 * squared.sqrt().item()
@@ -40,11 +41,11 @@ def train_vae(path: Path, mels: np.ndarray, *, steps: int, batch: int = 8, seed:
     vae = make_vae().to(device())
 
     def loss_of(step: int):
-        mel = _crops(mels, batch, np.random.default_rng([seed, step, 9]))
+        mel = crops(mels, batch, np.random.default_rng([seed, step, 9]))
         with fast_arithmetic():
             posterior = vae.encode(mel).latent_dist
             rebuilt = vae.decode(posterior.sample()).sample.float()
-        loss, rms = _difference(rebuilt, mel)
+        loss, rms = difference(rebuilt, mel)
         kl = 0.5 * (posterior.mean**2 + posterior.var - 1 - posterior.logvar).float().mean()
         spread = {"latent sd": posterior.mean.std().item(), "posterior sd": posterior.std.mean().item()}
         return loss + KL_WEIGHT * kl, {"rms dB": rms} | spread
@@ -62,12 +63,12 @@ def refine_decoder(
     decoder = torch.nn.ModuleList([vae.post_quant_conv, vae.decoder]).requires_grad_(True)
 
     def loss_of(step: int):
-        mel = _crops(mels, batch, np.random.default_rng([seed, step, 12]))
+        mel = crops(mels, batch, np.random.default_rng([seed, step, 12]))
         with fast_arithmetic():
             with torch.no_grad():
                 latents = vae.encode(mel).latent_dist.sample()
             rebuilt = vae.decode(latents).sample.float()
-        loss, rms = _difference(rebuilt, mel)
+        loss, rms = difference(rebuilt, mel)
         return loss, {"rms dB": rms}
 
     train(

@@ -1,0 +1,148 @@
+"""The ear: what it may be trained on, how it is trained, and what the shipped VAE holds of real recordings."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+import safetensors.torch
+import soundfile
+import torch
+from diffusers import AutoencoderKL
+
+from mini import data, ear
+from mini.evaluate import load
+from mini.parts import CHECKPOINTS, UNET_WIDTH, make_vae
+from mini.recordings import FOLDER
+from mini.train import Family, Recipe
+
+ENTRY = "Files: etc/samples/{}.flac\nCopyright: 2011 A. Player\n{}http://example.org/{}\nLicense: {}\n\n"
+PACKAGE = ("bell", "loop_amen", "crow", "drum", "gong", "tabla_na", "misc_crow", "unnamed", "unfree")
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory):
+    """A stand-in of the Debian package: strokes of noise, and a copyright file in its form."""
+    folder, rng = tmp_path_factory.mktemp("samples"), np.random.default_rng(0)
+    told = ""
+    for number, name in enumerate(PACKAGE):
+        stroke = rng.normal(0, 0.2, 2_000 + 3_000 * number) * np.linspace(1, 0, 2_000 + 3_000 * number)
+        soundfile.write(folder / f"{name}.flac", stroke, 44_100)
+        if name != "unnamed":
+            told += ENTRY.format(name, "Source: " if number % 2 else "", number, "MIT" if name == "unfree" else "CC0")
+    folder.joinpath("copyright").write_text(told)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ear, "SAMPLES", folder)
+        patch.setattr(ear, "COPYRIGHT", folder / "copyright")
+        patch.setattr(ear, "FONT", folder / "missing.sf2")
+        patch.setattr(ear, "STAMPS", folder / "missing")
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def smoke(tmp_path_factory, package):
+    folder = tmp_path_factory.mktemp("smoke")
+    return Family(folder, folder / "checkpoints", Recipe.smoke(), say=lambda _: None)
+
+
+def test_only_recordings_named_cc0_are_trained_on_and_none_that_is_held_out(package):
+    assert ear.licensed().keys() == set(PACKAGE) - {"loop_amen", "unnamed", "unfree"}
+    assert ear.licensed()["crow"] == ("A. Player", "http://example.org/2")
+    trained, held = ([path.stem for path in paths] for paths in ear.split())
+    assert trained == ["crow", "drum", "gong"]  # every fourth in name order is held out: bell, loop_amen, unfree
+    assert held == ["bell", "misc_crow", "tabla_na"]
+
+
+def test_the_ear_is_taught_on_exported_and_measured(smoke):
+    taught, before = smoke.ear.state_dict(), smoke.decoder.state_dict()
+    assert any(not torch.equal(taught[name], before[name]) for name in taught if "encoder.conv_in" in name)
+    smoke.checkpoints.mkdir(exist_ok=True)
+    smoke.export("mini-m")
+    shipped = safetensors.torch.load_file(smoke.checkpoints / "mini-m" / "vae" / "diffusion_pytorch_model.safetensors")
+    assert all(torch.equal(shipped[name], value.half()) for name, value in taught.items())
+    found = ear.measure(smoke, clips=2)
+    assert {kind: row["n"] for kind, row in found["kinds"].items()} == {
+        "computed": 2,
+        "tabla": 1,
+        "other CC0 samples": 2,
+    }
+    assert 0 < found["latents moved"] < 1 and found["recordings"] == 3
+
+
+def test_without_recordings_the_recipe_says_so_and_goes_on(smoke, tmp_path, monkeypatch):
+    told = []
+    monkeypatch.setattr(ear, "SAMPLES", tmp_path / "missing")
+    bare = Family(tmp_path, tmp_path, Recipe.smoke(), say=told.append)
+    bare.decoder = smoke.decoder
+    assert bare.ear is smoke.decoder
+    assert [("sonic-pi-samples" in line, "not installed" in line) for line in told] == [(True, True), (False, True)]
+
+
+def test_computed_clips_keep_their_latents_while_the_ear_is_taught(smoke, tmp_path, monkeypatch):
+    """At 100 times the weight they move less than at none."""
+    moved = []
+    for hold in (0.0, 100.0):
+        monkeypatch.setattr(ear, "HOLD", hold)
+        real = np.full((2, 512, 64), -11.5, np.float16)
+        taught = ear.teach(tmp_path / f"{hold}.pt", copy.deepcopy(smoke.decoder), smoke.mels, real, steps=8, say=print)
+        mel = torch.from_numpy(smoke.mels[:4].astype(np.float32))[:, None]
+        with torch.no_grad():
+            before, after = (vae.encode(mel).latent_dist.mean for vae in (smoke.decoder, taught))
+        moved.append((after - before).std().item())
+    assert moved[1] < 0.7 * moved[0]
+
+
+def test_the_same_latents_are_heard_through_every_vae(shipped):
+    found = ear.hidden(
+        load(CHECKPOINTS / "mini-s-v2"), {"one": shipped, "the same": shipped, "deaf": make_vae().eval()}
+    )
+    assert found["one"] == found["the same"] > 0.7 and found["deaf"] < 0.3
+
+
+def test_a_score_is_a_midi_file_with_one_piece_a_slot():
+    score = ear._midi(3, np.random.default_rng(0))
+    assert score[:14] == b"MThd" + bytes([0, 0, 0, 6, 0, 0, 0, 1, 0x01, 0xE0]) and score[14:18] == b"MTrk"
+    assert int.from_bytes(score[18:22], "big") == len(score) - 22 and score.endswith(b"\xff\x2f\x00")
+
+
+def test_a_laid_recording_is_as_long_as_a_clip_and_may_fall_silent():
+    rng = np.random.default_rng(0)
+    laid = [ear.lay(np.ones(n, np.float32), rng) for n in (100, 3_000, 200_000) * 8]
+    assert all(len(one) == 81_920 and np.abs(one).max() <= 1.1 for one in laid)
+    assert sum((one == 0).mean() > 0.2 for one in laid) > 2
+    assert not ear.lay(np.zeros(5_000, np.float32), np.random.default_rng(4)).max() > 0.1
+
+
+@pytest.fixture(scope="module")
+def shipped():
+    return AutoencoderKL.from_pretrained(CHECKPOINTS / "mini-s-v2" / "vae").eval()
+
+
+BARS = {
+    "tabla/*": 6,
+    "tabla_loop.*": 6.5,
+    "safari_loop.*": 5.5,
+    "crow.*": 8,
+    "guitar.*": 8.5,
+    "till.*": 9.5,
+    "bell.*": 11,
+}
+
+
+@pytest.mark.parametrize("files", BARS)
+def test_the_shipped_vae_holds_recordings_that_it_was_not_trained_on(shipped, files):
+    """Median RMS error in dB; before it was taught on with real sound: 6.8 to 22.7."""
+    found = [ear.as_given(one) for one in ear._waveforms(sorted(FOLDER.glob(files)))]
+    assert found and np.median(ear.errors(shipped, np.stack(found))) <= BARS[files]
+
+
+def test_the_shipped_vae_still_holds_computed_clips_and_silence(shipped):
+    computed = np.stack([data.clip_mel(data.TEST_SEED, i) for i in range(12)])
+    assert np.median(ear.errors(shipped, computed)) <= 3.2
+    assert ear.errors(shipped, np.full((1, 256, 64), np.log(1e-5))) <= 3
+
+
+def test_the_four_members_share_one_vae():
+    weights = {(CHECKPOINTS / name / "vae" / "diffusion_pytorch_model.safetensors").read_bytes() for name in UNET_WIDTH}
+    assert len(weights) == 1
