@@ -12,7 +12,13 @@ from nbformat import NotebookNode
 from tools import lessons
 
 FOLDED = {"setup": "the set-up cell"}  # tag -> what is behind the fold
-DOCS = {"glossary": "Glossary", "may_i": "May I sell it?", "teaching": "For teachers", "real": "The real checkpoints", "speed": "Speed"}
+DOCS = {
+    "glossary": "Glossary",
+    "may_i": "May I sell it?",
+    "teaching": "For teachers",
+    "real": "The real checkpoints",
+    "speed": "Speed",
+}
 TERM = r"^\*\*(.+?)\*\* — (.+)$"  # a line of docs/glossary.md
 CHOSEN = r"^mini-\S+ on \S+ in \S+ \(auto.*\)\.?\n?"
 LINK = r"(?<!!)\[([^\]\n]+)\]\((?!https?:|mailto:)([^)\s]+)\)"  # to a file of the project, or within this one
