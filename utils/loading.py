@@ -75,8 +75,8 @@ def load_pipeline(
     if vae_slicing:
         pipe.vae.enable_slicing()
     _names[pipe] = label
-    if device == "cpu" and "OMP_NUM_THREADS" not in os.environ:  # a mini gains nothing by a second thread
-        torch.set_num_threads(1 if is_mini(pipe) else CORES)
+    threads = 1 if is_mini(pipe) else CORES  # a mini gains nothing by a second one
+    torch.set_num_threads(threads) if device == "cpu" and "OMP_NUM_THREADS" not in os.environ else None
     if why:
         print(f"{label} on {device} in {str(dtype).removeprefix('torch.')} (auto: {why}).")
     return pipe
