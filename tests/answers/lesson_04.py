@@ -8,7 +8,7 @@ MYSTERY = """\
 import numpy as np
 
 order = np.random.default_rng(11).permutation(4)
-mystery = [clips[names[i]]["footsteps"] for i in order]
+mystery = [type(pianos[0])(clips[names[i]]["footsteps"].waveform) for i in order]
 place = list(order).index(0)
 """
 
@@ -68,6 +68,6 @@ ALSO_RIGHT: dict[int, list[str]] = {  # right answers in an unusual form
         FAIR + "fair = [[v2, s], [s, v2], [s, large]]",
         FAIR + "fair = ((s, large), (s, v2))",
     ],
-    3: [REPORTED + "honest = binomtest(3, 12)", REPORTED + "honest = 0.146", "honest = binomtest(9, 12, 0.5).pvalue"],
+    3: [REPORTED + "honest = binomtest(3, 12)", REPORTED + "honest = 0.15", "honest = binomtest(9, 12, 0.5).pvalue"],
     4: [MYSTERY + "guess = 'abcd'[place]", MYSTERY + "guess = ' ABCD'[place + 1] + ' '"],
 }

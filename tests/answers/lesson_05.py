@@ -35,13 +35,21 @@ WRONG: dict[int, dict[str, str]] = {  # answer: a word that the feedback must ha
     },
 }
 SNEAKY: dict[int, list[str]] = {  # these do nothing of what is asked: never "Right"
-    1: ["prompt = ''", "prompt = 'clock'", "clock.clip.settings['prompt'] = 'x'\nprompt = 'no clock, no noise'"],
+    1: [
+        "prompt = 'a piano, no clock, high quality'",
+        "prompt = 'clockwork orange flute, high quality'",
+        "prompt = ''",
+        "prompt = 'clock'",
+        "clock.clip.settings['prompt'] = 'x'\nprompt = 'no clock, no noise'",
+    ],
     2: ["needed = 'about ten'", "needed = float('nan')", "needed = 0", "needed = range(13)"],
     3: [
         "from utils import Clip\n\ntwin = Clip(0 * clock.clip.waveform, 16000, clock.clip.settings)",
         "twin = letter",
         "twin = rain.clip",
         "clock = again\ntwin = again.clip",
+        "twin = clock",
+        "twin = namespace['clip']",
     ],
     4: [HIDDEN + 'order = "AAAA"', HIDDEN + 'order = "ABCDABCD"', HIDDEN + "order = [1, 2, 3, 4]"],
 }

@@ -47,6 +47,8 @@ SNEAKY: dict[int, list[str]] = {  # these do nothing of what is asked: never "Ri
         BARKS + 'lie = " "',
         'barks = Clip(np.zeros(40960))\nlie = "no dog barking"',
         BARKS + "lie = True",
+        BARKS + 'lie = "a dog barking, no rain"',
+        BARKS + 'lie = "a dog barking, not a cat"',
     ],
     3: [
         "def floor(crowd, n):\n    return 0",
@@ -58,8 +60,13 @@ SNEAKY: dict[int, list[str]] = {  # these do nothing of what is asked: never "Ri
     4: ['answer = "abcd"', "answer = None", 'answer = ["a", "b", "c", "d"]'],
 }
 ALSO_RIGHT: dict[int, list[str]] = {  # right answers in an unusual form
-    1: [FOUND + "named = right", FOUND + "named = {k: np.str_(v) for k, v in reversed(right.items())}"],
-    2: [BARKS + 'lie = "No dog is barking."', BARKS + 'lie = "TWO dogs barking"', BARKS + 'lie = "never a dog"'],
+    1: [FOUND + "named = right", FOUND + "named = {k.lower(): np.str_(v).upper() for k, v in right.items()}"],
+    2: [
+        BARKS + 'lie = "No dog is barking."',
+        BARKS + 'lie = "TWO dogs barking"',
+        BARKS + 'lie = "seven dogs barking"',
+        BARKS + 'lie = "A dog isn\'t barking"',
+    ],
     3: [
         f"def floor(crowd, n):\n    return sum(frechet(crowd[o[:n]], crowd[o[n : 2 * n]]) for o in {DRAWS}) / 5",
         f"floor = lambda crowd, n: np.median([np.mean([frechet(crowd[o][:n], crowd[o][n : 2 * n]) for o in {DRAWS}])])",
