@@ -15,7 +15,7 @@ WRONG: dict[int, dict[str, str]] = {  # answer: a word that the feedback must ha
     1: {
         'prompt = "a cat meowing"': "no clock in",
         'prompt = "a clock ticking, low quality"': "changes the noise floor by",
-        'prompt = "a clock ticking"': "changes the noise floor by +0 dB",
+        'prompt = "a loud clock ticking"': "changes the noise floor by",
     },
     2: {
         "needed = 7": "coin tossers",
