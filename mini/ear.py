@@ -28,7 +28,7 @@ from librosa import resample
 from utils import Clip
 from utils.checkpoints import MINI_CLAP
 from utils.clap import KINDS, heard
-from utils.features import SAMPLE_RATE, log_mel
+from utils.features import DB_PER_NEPER, SAMPLE_RATE, log_mel
 
 from .data import SECONDS, TEST_SEED, TRAIN_SEED, clip_mel
 from .loop import device, fast_arithmetic, train
@@ -56,7 +56,6 @@ All of them CC0, as the copyright file of Debian's `sonic-pi-samples` says; writ
 
 {}
 """
-DB = 20 / np.log(10)  # from natural logarithm to decibels
 HOLD = 1.0  # weight of "computed clips keep their latents", so that the UNets stay valid
 BATCHES = {128: (5, 7), 256: (3, 4), 512: (1, 2)}  # frames a crop: how many computed, how many real
 SLOT = 8  # seconds a rendered piece; it ends after about 5
@@ -204,7 +203,7 @@ def errors(vae: AutoencoderKL, mels: np.ndarray) -> np.ndarray:
     found = []
     for mel in torch.from_numpy(mels.astype(np.float32))[:, None].split(8):
         rebuilt = vae.decode(vae.encode(mel.to(device())).latent_dist.mode()).sample.cpu()
-        found.append((rebuilt - mel).square().mean(dim=(1, 2, 3)).sqrt() * DB)
+        found.append((rebuilt - mel).square().mean(dim=(1, 2, 3)).sqrt() * DB_PER_NEPER)
     return torch.cat(found).numpy()
 
 
@@ -220,7 +219,7 @@ def measure(family, clips: int = 40) -> dict:
     with torch.no_grad():
         mel = torch.from_numpy(tests["computed"].astype(np.float32))[:, None].to(device())
         old, new = (vae.encode(mel).latent_dist.mean for vae in ears.values())
-        crossed = (ears["after"].decode(old).sample - mel).square().mean(dim=(1, 2, 3)).sqrt().median() * DB
+        crossed = (ears["after"].decode(old).sample - mel).square().mean(dim=(1, 2, 3)).sqrt().median() * DB_PER_NEPER
     return {
         "steps": family.recipe.ear_steps,
         "recordings": len(split()[0]),

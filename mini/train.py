@@ -49,7 +49,7 @@ class Recipe:
         ("mini-l", 10_000),
     )
     real_clips: int = 2_000  # of real sound, for the ear
-    ear_steps: int = 632
+    ear_steps: int = 950
 
     @classmethod
     def smoke(cls) -> Recipe:
