@@ -75,3 +75,9 @@ def test_the_pipeline_loads_it_from_a_checkpoint(pipe):
     assert isinstance(pipe.vocoder, GriffinLimVocoder)
     assert np.prod(pipe.vocoder.config.upsample_rates) == 160
     assert (pipe.vocoder.config.sampling_rate, pipe.vocoder.config.model_in_dim) == (16_000, 64)
+
+
+def test_a_spectrogram_louder_than_any_sound_can_be_stays_within_bounds():
+    vocoder, wild = GriffinLimVocoder(), torch.full((64, 64), -8.0)
+    wild[20:30, 10] = 9.0  # what a decoder makes of latents that no training had
+    assert torch.equal(vocoder(wild.clamp_max(3.0)), vocoder(wild)) and 1 < vocoder(wild).abs().max() < 10

@@ -13,6 +13,7 @@ from diffusers.configuration_utils import register_to_config
 from .features import HOP_LENGTH, LOG_FLOOR, N_FFT, N_MELS, SAMPLE_RATE, mel_filterbank
 
 EDGE = 4  # frames repeated at both ends, so that the first and last 40 ms are not cut by the window
+LOUDEST = 3.0  # of a log-mel: a full-scale square wave reaches 2.5; HiFi-GAN's own samples are bounded by a tanh
 SOFTNESS = 0.3  # how much a bin's phase counts less where it is uncertain: see `_griffin_lim`
 
 
@@ -51,7 +52,8 @@ class GriffinLimVocoder(ModelMixin, ConfigMixin):
             return self(spectrogram[None])[0]
         frames = spectrogram.shape[1]
         log_mel = torch.nn.functional.pad(spectrogram.float().transpose(1, 2), (EDGE, EDGE), mode="replicate")
-        magnitude = (log_mel.exp().transpose(1, 2) @ self.inverse_mel.float().T).clamp_min(LOG_FLOOR)
+        magnitude = log_mel.clamp_max(LOUDEST).exp().transpose(1, 2) @ self.inverse_mel.float().T
+        magnitude = magnitude.clamp_min(LOG_FLOOR)
         start = EDGE * HOP_LENGTH + (N_FFT - HOP_LENGTH) // 2
         # one by one on a CPU: a clip's spectrum fits into its cache, a batch's does not
         parts = magnitude.split(1) if magnitude.device.type == "cpu" else [magnitude]
