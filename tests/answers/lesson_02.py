@@ -48,6 +48,7 @@ SNEAKY: dict[int, list[str]] = {  # these do nothing of what is asked: never "Ri
         CLEAN + "clean = Clip(0 * best.waveform, best.sample_rate, best.settings)",
         CLEAN + "clean = Clip(best.waveform / 100, best.sample_rate, {**best.settings, 'prompt': 'footsteps'})",
         "clean = generate(pipe, 'silence instead of footsteps', seed=3, **settings)",
+        "clean = generate(pipe, 'a piano, high quality, not footsteps', **settings)",
         "def noise_floor_db(clip):\n    return -120\n\n\nclean = generate(pipe, 'footsteps, noisy', **settings)",
     ],
     2: [
