@@ -1,4 +1,4 @@
-"""Lesson 07: the helpers through which a learner's own sound comes in, its recordings, and what its edits keep."""
+"""Lesson 07: its recordings, a learner's own sound, and what its tools keep."""
 
 from __future__ import annotations
 
@@ -7,39 +7,60 @@ import io
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from tools import lessons
-from utils import Clip, load_pipeline
+from utils import Clip, encode_audio, envelope_correlation, generate, log_mel_distance
 
 NAME = "07_edit_sounds.ipynb"
-SECONDS = 2.56
+FIRST = (  # the lines with which the cells begin that are run
+    "from utils import Clip,", "FILES = ", "def restyle(", "import numpy", "frames, per", "hole, SHIFTS", "def splice(",
+    "from utils import log_mel", "def mute(",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def lesson() -> dict:
-    """The names of the lesson's first cells: `bring`, `first_upload`, and the two recordings."""
-    cells = [c for c in lessons.read(lessons.NOTEBOOKS / NAME).cells if c.cell_type == "code"]
-    names: dict = {}
-    for cell in cells[1:3]:  # after the set-up cell
-        exec(cell.source, names)
+    """Return the names of the lesson; of each cell the part before its first experiment is run."""
+    cells = [c.source for c in lessons.code_cells(lessons.read(lessons.NOTEBOOKS / NAME))]
+    names: dict = {"encode_audio": encode_audio, "log_mel_distance": log_mel_distance}
+    for first in FIRST:
+        (source,) = (source for source in cells if source.startswith(first))
+        for end in (
+            "late = begin",
+            "\n\nSTRENGTHS",
+            "\n\nfills, dog",
+            "\n\ndraw(",
+            "\n\nspliced",
+            "\n\nstill",
+            "\n\nresults",
+        ):
+            source = source.partition(end)[0]
+        exec(source, names)
     return names
 
 
-def recorded(kind: str, subtype: str | None = None, rate: int = 44_100, seconds: float = 1.0, channels: int = 2):
+def recorded(seconds: float, silence: float = 0.0, rate: int = 44_100) -> bytes:
+    """Return a FLAC file with a tone of 440 Hz after silence."""
     tone = 0.5 * np.sin(2 * np.pi * 440 * np.arange(round(seconds * rate)) / rate)
     file = io.BytesIO()
-    soundfile.write(file, np.column_stack([tone] * channels), rate, format=kind, subtype=subtype)
+    soundfile.write(file, np.concatenate([np.zeros(round(silence * rate)), tone]), rate, format="FLAC")
     return file.getvalue()
 
 
-def test_no_upload_is_none(lesson):
-    assert lesson["first_upload"]({}) is None and lesson["first_upload"](()) is None
+@pytest.mark.parametrize(("seconds", "silence"), [(0.05, 0), (1.003, 3.2), (7.7, 0.4)])
+def test_a_learners_file_of_any_length_passes_every_tool(lesson, seconds, silence):
+    mine = Clip.load(recorded(seconds, silence)).piece(lesson["SECONDS"])
+    assert len(mine.waveform) == len(lesson["barks"].waveform)
+    assert np.abs(mine.waveform[:1600]).max() > 0.4  # it begins where the sound begins
+    quiet = lesson["pauses"](mine)
+    assert quiet.shape == (1, 1, lesson["frames"], 1) and not quiet.all()
+    assert encode_audio(lesson["pipe"], lesson["mute"](mine, quiet)).shape[2] == lesson["frames"]
 
 
-def test_a_long_recording_is_cut_and_keeps_its_name(lesson, tmp_path):
-    (tmp_path / "long.flac").write_bytes(recorded("FLAC", seconds=4))
-    clip = lesson["bring"](tmp_path / "long.flac")
-    assert clip.duration == pytest.approx(SECONDS) and clip.settings["file"] == "long.flac"
+def test_a_silent_file_is_refused(lesson):
+    with pytest.raises(ValueError, match="silent"):
+        Clip(np.zeros(48_000)).piece(lesson["SECONDS"])
 
 
 def test_the_recordings_are_what_the_recipe_makes():
@@ -52,29 +73,38 @@ def test_the_recordings_are_what_the_recipe_makes():
     assert np.corrcoef(beat, made)[0, 1] > 0.98  # OGG loses a little
 
 
-def test_beginning_later_and_keeping_a_part_do_what_the_lesson_says(lesson):
-    """At strength 0.1 barks stay barks; and latents that are kept come back exactly."""
-    import torch
+def test_at_a_small_strength_barks_stay_barks(lesson):
+    assert envelope_correlation(lesson["restyle"](lesson["barks"], "a dog", 0.1), lesson["barks"]) > 0.9
 
-    from utils import encode_audio, envelope_correlation
 
-    source = {c.source.split("\n")[0]: c.source for c in lessons.read(lessons.NOTEBOOKS / NAME).cells}
-    names = lesson | {"pipe": load_pipeline("mini-s-v2"), "encode_audio": encode_audio, "np": np, "Clip": Clip}
-    for first in ("import torch", "from utils import Request, generate_batch", "def keep(latents, where):"):
-        exec(source[first], names)
-    late = names["restyle"](names["barks"], "a dog", 0.1)[0]
-    assert envelope_correlation(late, names["barks"]) > 0.9
-    last = []
-    hold = names["keep"](names["latents"], names["outside"])
+@pytest.mark.parametrize("reshaped", [lambda m: m, lambda m: m[0, 0], lambda m: m.expand(1, 8, -1, 8)])
+def test_kept_latents_come_back_exactly_whatever_the_masks_shape(lesson, reshaped):
+    latents, where, last = encode_audio(lesson["pipe"], lesson["beat"]), reshaped(lesson["outside"]), []
+    hold = lesson["keep"](latents, where)
 
     def watch(step, timestep, now):
         hold(step, timestep, now)
         last[:] = [now.clone()]
 
-    settings = {"num_inference_steps": 4, "audio_length_in_s": SECONDS}
-    from utils import generate
-
-    generate(names["pipe"], "rain", **settings, callback=watch)
-    same = torch.isclose(last[0], names["latents"].to(last[0]), atol=1e-5)
-    kept = names["outside"].expand_as(same)
+    generate(lesson["pipe"], "rain", **{**lesson["SETTINGS"], "num_inference_steps": 4}, callback=watch)
+    same, kept = torch.isclose(last[0].cpu(), latents, atol=1e-5), where.broadcast_to(latents.shape)
     assert same[kept].all() and same[~kept].float().mean() < 0.1
+
+
+def test_a_splice_changes_the_hole_alone_and_is_marked_as_made(lesson):
+    beat, hole = lesson["beat"], lesson["hole"]
+    new = Clip(np.full(len(beat.waveform), 0.25), settings={"checkpoint": "mini-s-v2", "prompt": "a tone"})
+    spliced = lesson["splice"](beat, new)
+    middle = (hole.start + hole.stop) // 2
+    assert spliced.waveform[middle] == 0.25
+    outside = np.r_[: hole.start, hole.stop : len(beat.waveform)]
+    assert np.array_equal(spliced.waveform[outside], beat.waveform[outside])
+    assert b"trainedAlgorithmicMedia" in spliced.wav()
+
+
+@pytest.mark.parametrize("late", [-0.08, 0, 0.12])
+def test_a_piece_in_another_time_has_its_valley_there(lesson, late):
+    beat = lesson["beat"]
+    moved = Clip(np.roll(beat.waveform, -round(16_000 * late)))
+    valley = lesson["moved"]([moved], beat)[:, 0].argmin()
+    assert lesson["SHIFTS"][valley] == round(16_000 * late)

@@ -1,59 +1,81 @@
 """Answers to the exercises of 07_edit_sounds; each replaces the whole stub. Explained in tests/tries.py."""
 
-from tests.tries import solution
-
-SOLVED_2 = solution("07", 2)
-SOLVED_4 = solution("07", 4)
-WRONG: dict[int, dict[str, str]] = {  # answer: a word that the feedback must have
-    1: {
-        """\
-def left(strength):
-    pipe.scheduler.set_timesteps(STEPS)
-    level = pipe.scheduler.timesteps[STEPS - max(1, round(strength * STEPS))]
-    return float(pipe.scheduler.alphas_cumprod[level])""": "is the power that is left",
-        """\
-def left(strength):
-    pipe.scheduler.set_timesteps(STEPS)
-    level = pipe.scheduler.timesteps[STEPS - max(1, round(strength * STEPS))]
-    return float(1 - pipe.scheduler.alphas_cumprod[level]) ** 0.5""": "share of the noise",
-        """\
-def left(strength):
-    return 1 - strength""": "at strength 0.3 you say 0.700",
-    },
-    2: {
-        SOLVED_2 + "half = ~half": "a part of the first half is not kept",
-        "half = (torch.arange(frames) < frames * 3 // 4)[None, None, :, None]": "of the second half is kept",
-        """\
-half = (torch.arange(frames) < frames // 2)[None, None, :, None]
-goes_on = beat""": "made with another mask",
-    },
-    3: {
-        "mixed = torch.from_numpy(clap_embed([barks], CLAP))": "the barks alone",
-        """\
-sound, word = torch.from_numpy(clap_embed([barks], CLAP)), encode_prompt(pipe, 'rain').float()
-mixed = slerp(sound, word, 0.25)""": "with the barks",
-        """\
-sound, word = torch.from_numpy(clap_embed([barks], CLAP)), encode_prompt(pipe, 'rain').float()
-mixed = (sound + word) / 2""": "its length is",
-    },
-    4: {
-        SOLVED_4
-        + """\
-surgeon = torch.ones(1, 1, frames, bands, dtype=torch.bool)
-surgeon[:, :, :, bands // 2 :] = False""": "first half must stay",
-        SOLVED_4
-        + """\
-surgeon = torch.ones(1, 1, frames, bands, dtype=torch.bool)
-surgeon[:, :, frames // 2 :] = False""": "lower bands must stay",
-        SOLVED_4
-        + """\
-surgeon = torch.ones(1, 1, frames, bands, dtype=torch.bool)
-surgeon[:, :, frames // 2 : -1, bands // 2 :] = False""": "still kept",
-        """\
+ORDER = 'right = dict(zip("ABCD", random.Random(8).sample(["itself", "held", 0.3, 0.9], 4), strict=True))\n'
+MASK = """\
 surgeon = torch.ones(1, 1, frames, bands, dtype=torch.bool)
 surgeon[:, :, frames // 2 :, bands // 2 :] = False
-changed = 0.5""": "not 0.50 of the cells",
+changed = 0.25
+"""
+HITS = """\
+def in_hits(clip, source):
+    hits = np.repeat(~pauses({quiet}).numpy().flatten(), per // 160)
+    one, other = (np.exp(2 * log_mel(x.waveform)).sum(axis=1)[{where}] for x in (clip, source))
+    return {result}
+"""
+CORRELATION = "np.corrcoef(np.log(one), np.log(other))[0, 1]"
+
+WRONG: dict[int, dict[str, str]] = {  # answer: a word that the feedback must have
+    1: {
+        ORDER + 'versions = {**right, "A": right["B"], "B": right["A"]}': "2 of four",
+        ORDER + 'versions = dict(zip("ABCD", [right["B"], right["C"], right["D"], right["A"]]))': "0 of four",
+        ORDER + 'versions = {"A": right["A"]}': "letters",
+        ORDER + 'versions = {**right, "A": 0.5}': "occurs once",
+    },
+    2: {
+        MASK + "surgeon[:, :, :, bands // 2 :] = False": "first half must stay",
+        MASK + "surgeon[:, :, frames // 2 :] = False": "lower bands must stay",
+        MASK + "surgeon[:, :, -1] = True": "still kept",
+        MASK + "changed = 0.5": "not 0.50 of the cells",
+        MASK + "surgeon = ~surgeon": "first half must stay",
+    },
+    3: {
+        "def in_hits(clip, source):\n    return envelope_correlation(clip, source)": "muting raises it",
+        HITS.format(quiet="source", where="~hits", result=CORRELATION): "for one pair",
+        HITS.format(quiet="clip", where="hits", result=CORRELATION): "for one pair",
+        HITS.format(quiet="source", where="hits", result="np.corrcoef(one, other)[0, 1]"): "for one pair",
+        HITS.format(quiet="source", where=":", result=CORRELATION): "muting raises it",
     },
 }
-SNEAKY: dict[int, list[str]] = {}  # these do nothing of what is asked: never "Right"
-ALSO_RIGHT: dict[int, list[str]] = {}  # unusual, and right
+SNEAKY: dict[int, list[str]] = {  # these do nothing of what is asked: never "Right"
+    1: [
+        'versions = dict.fromkeys("ABCD", "itself")',
+        "versions = made",
+        'versions = {"A": "itself", "B": "held", "C": 0.3, "D": 0.9}',
+        "versions = dict(zip('ABCD', order[::-1], strict=True))",
+    ],
+    2: [
+        "surgeon, changed = torch.ones(1, 1, frames, bands, dtype=torch.bool), 0.25",
+        "surgeon, changed = torch.zeros(1, 1, frames, bands, dtype=torch.bool), 0.25",
+        "surgeon, changed = outside, 0.25",
+        "surgeon, changed = torch.ones(1, 1, frames, bands, dtype=torch.bool), 0",
+        "surgeon, changed = low, 0.25",
+    ],
+    3: [
+        "def in_hits(clip, source):\n    return 1.0",
+        "def in_hits(clip, source):\n    return 0.0",
+        "def in_hits(clip, source):\n    return float('nan')",
+        "def in_hits(clip, source):\n    return -log_mel_distance(clip, source)",
+        "in_hits = 0.4",
+        "import random\n\n\ndef in_hits(clip, source):\n    return random.random()",
+    ],
+}
+ALSO_RIGHT: dict[int, list[str]] = {  # right answers in an unusual form
+    1: [
+        ORDER + "versions = {letter.lower(): str(name).upper() for letter, name in right.items()}",
+        ORDER + "versions = list(right.items())",
+        ORDER + "versions = {k: np.float64(v) if isinstance(v, float) else v for k, v in right.items()}",
+    ],
+    2: [
+        MASK + "surgeon = surgeon[0, 0]",
+        MASK + "surgeon, changed = surgeon.expand(1, 8, frames, bands), np.float32(0.25)",
+        MASK + "surgeon = surgeon.numpy()",
+        "low_half, early = torch.arange(bands) < bands // 2, torch.arange(frames) < frames // 2\n"
+        "surgeon, changed = low_half[None, :] | early[:, None], torch.tensor(1 / 4)",
+    ],
+    3: [
+        HITS.format(quiet="source", where="hits", result=CORRELATION),
+        "from scipy.stats import pearsonr\n\n\n"
+        + HITS.format(quiet="source", where="hits", result="pearsonr(np.log10(one), np.log10(other)).statistic"),
+        HITS.format(quiet="source", where="hits", result=f"torch.tensor({CORRELATION})"),
+    ],
+}
