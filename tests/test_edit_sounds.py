@@ -27,7 +27,7 @@ def lesson() -> dict:
     for first in FIRST:
         (source,) = (source for source in cells if source.startswith(first))
         for end in (
-            "late = begin",
+            "\nlate = begin",
             "\n\nSTRENGTHS",
             "\n\nfills, dog",
             "\n\ndraw(",

@@ -30,8 +30,8 @@ WRONG: dict[int, dict[str, str]] = {  # answer: a word that the feedback must ha
     },
     3: {
         "def in_hits(clip, source):\n    return envelope_correlation(clip, source)": "muting raises it",
-        HITS.format(quiet="source", where="~hits", result=CORRELATION): "for one pair",
-        HITS.format(quiet="clip", where="hits", result=CORRELATION): "for one pair",
+        HITS.format(quiet="source", where="~hits", result=CORRELATION): "Wrong",
+        HITS.format(quiet="clip", where="hits", result=CORRELATION): "Wrong",
         HITS.format(quiet="source", where="hits", result="np.corrcoef(one, other)[0, 1]"): "for one pair",
         HITS.format(quiet="source", where=":", result=CORRELATION): "muting raises it",
     },
