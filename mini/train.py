@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from . import clap, data, ear, judge, vae
+from . import clap, data, judge, real_sound, vae
 from .captions import draw_caption, say_nothing
 from .loop import save_atomically
 from .parts import CHECKPOINTS, UNET_WIDTH, make_unet, save_checkpoint
@@ -103,12 +103,12 @@ class Family:
     @cached_property
     def ear(self):
         """The same VAE taught on with real sound; `decoder` where none is installed. Latents stay what they are."""
-        real = ear.real_mels(self.state / "data", self.recipe.real_clips, self.say)
+        real = real_sound.real_mels(self.state / "data", self.recipe.real_clips, self.say)
         if real is None:
             return self.decoder
         computed = self._of_clips("mels", data.clip_mel, min(self.recipe.clips, self.recipe.real_clips // 2))
         taught, steps = copy.deepcopy(self.decoder), self.recipe.ear_steps
-        return ear.teach(self.state / "ear.pt", taught, computed, real, steps=steps, say=self.say)
+        return real_sound.teach(self.state / "ear.pt", taught, computed, real, steps=steps, say=self.say)
 
     @cached_property
     def latents(self) -> np.ndarray:

@@ -11,7 +11,7 @@ import soundfile
 import torch
 from diffusers import AutoencoderKL
 
-from mini import data, ear
+from mini import data, ear, real_sound
 from mini.evaluate import load
 from mini.parts import CHECKPOINTS, UNET_WIDTH, make_vae
 from mini.recordings import FOLDER
@@ -33,9 +33,9 @@ def package(tmp_path_factory):
             told += ENTRY.format(name, "Source: " if number % 2 else "", number, "MIT" if name == "unfree" else "CC0")
     folder.joinpath("copyright").write_text(told)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ear, "SAMPLES", folder)
-        patch.setattr(ear, "COPYRIGHT", folder / "copyright")
-        patch.setattr(ear, "FONT", folder / "missing.sf2")
+        patch.setattr(real_sound, "SAMPLES", folder)
+        patch.setattr(real_sound, "COPYRIGHT", folder / "copyright")
+        patch.setattr(real_sound, "FONT", folder / "missing.sf2")
         patch.setattr(ear, "STAMPS", folder / "missing")
         yield folder
 
@@ -47,9 +47,9 @@ def smoke(tmp_path_factory, package):
 
 
 def test_only_recordings_named_cc0_are_trained_on_and_none_that_is_held_out(package):
-    assert ear.licensed().keys() == set(PACKAGE) - {"loop_amen", "unnamed", "unfree"}
-    assert ear.licensed()["crow"] == ("A. Player", "http://example.org/2")
-    trained, held = ([path.stem for path in paths] for paths in ear.split())
+    assert real_sound.licensed().keys() == set(PACKAGE) - {"loop_amen", "unnamed", "unfree"}
+    assert real_sound.licensed()["crow"] == ("A. Player", "http://example.org/2")
+    trained, held = ([path.stem for path in paths] for paths in real_sound.split())
     assert trained == ["crow", "drum", "gong"]  # every fourth in name order is held out: bell, loop_amen, unfree
     assert held == ["bell", "misc_crow", "tabla_na"]
 
@@ -72,7 +72,7 @@ def test_the_ear_is_taught_on_exported_and_measured(smoke):
 
 def test_without_recordings_the_recipe_says_so_and_goes_on(smoke, tmp_path, monkeypatch):
     told = []
-    monkeypatch.setattr(ear, "SAMPLES", tmp_path / "missing")
+    monkeypatch.setattr(real_sound, "SAMPLES", tmp_path / "missing")
     bare = Family(tmp_path, tmp_path, Recipe.smoke(), say=told.append)
     bare.decoder = smoke.decoder
     assert bare.ear is smoke.decoder
@@ -83,9 +83,11 @@ def test_computed_clips_keep_their_latents_while_the_ear_is_taught(smoke, tmp_pa
     """At 100 times the weight they move less than at none."""
     moved = []
     for hold in (0.0, 100.0):
-        monkeypatch.setattr(ear, "HOLD", hold)
+        monkeypatch.setattr(real_sound, "HOLD", hold)
         real = np.full((2, 512, 64), -11.5, np.float16)
-        taught = ear.teach(tmp_path / f"{hold}.pt", copy.deepcopy(smoke.decoder), smoke.mels, real, steps=8, say=print)
+        taught = real_sound.teach(
+            tmp_path / f"{hold}.pt", copy.deepcopy(smoke.decoder), smoke.mels, real, steps=8, say=print
+        )
         mel = torch.from_numpy(smoke.mels[:4].astype(np.float32))[:, None]
         with torch.no_grad():
             before, after = (vae.encode(mel).latent_dist.mean for vae in (smoke.decoder, taught))
@@ -101,17 +103,17 @@ def test_the_same_latents_are_heard_through_every_vae(shipped):
 
 
 def test_a_score_is_a_midi_file_with_one_piece_a_slot():
-    score = ear._midi(3, np.random.default_rng(0))
+    score = real_sound._midi(3, np.random.default_rng(0))
     assert score[:14] == b"MThd" + bytes([0, 0, 0, 6, 0, 0, 0, 1, 0x01, 0xE0]) and score[14:18] == b"MTrk"
     assert int.from_bytes(score[18:22], "big") == len(score) - 22 and score.endswith(b"\xff\x2f\x00")
 
 
 def test_a_laid_recording_is_as_long_as_a_clip_and_may_fall_silent():
     rng = np.random.default_rng(0)
-    laid = [ear.lay(np.ones(n, np.float32), rng) for n in (100, 3_000, 200_000) * 8]
+    laid = [real_sound.lay(np.ones(n, np.float32), rng) for n in (100, 3_000, 200_000) * 8]
     assert all(len(one) == 81_920 and np.abs(one).max() <= 1.1 for one in laid)
     assert sum((one == 0).mean() > 0.2 for one in laid) > 2
-    assert not ear.lay(np.zeros(5_000, np.float32), np.random.default_rng(4)).max() > 0.1
+    assert not real_sound.lay(np.zeros(5_000, np.float32), np.random.default_rng(4)).max() > 0.1
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +135,7 @@ BARS = {
 @pytest.mark.parametrize("files", BARS)
 def test_the_shipped_vae_holds_recordings_that_it_was_not_trained_on(shipped, files):
     """Median RMS error in dB; before it was taught on with real sound: 6.8 to 22.7."""
-    found = [ear.as_given(one) for one in ear._waveforms(sorted(FOLDER.glob(files)))]
+    found = [ear.as_given(one) for one in real_sound.waveforms(sorted(FOLDER.glob(files)))]
     assert found and np.median(ear.errors(shipped, np.stack(found))) <= BARS[files]
 
 

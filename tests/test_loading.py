@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import logging
 import os
@@ -395,20 +394,6 @@ def test_the_version_is_the_upper_bound_of_the_requirements_and_was_tested():
     assert f"<={loading.TESTED_DIFFUSERS}" in map(str, bound.specifier)
     tested = (ROOT / "constraints" / "current.txt").read_text(encoding="utf-8").splitlines()
     assert f"diffusers=={loading.TESTED_DIFFUSERS}" in tested
-
-
-def test_one_file_imports_the_class():
-    found = set()
-    for folder in ("utils", "playground", "mini", "tools", "site"):
-        for path in (ROOT / folder).rglob("*.py"):
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-                from_diffusers = isinstance(node, ast.ImportFrom) and (node.module or "").startswith("diffusers")
-                names = {alias.name for alias in node.names} if from_diffusers else set()
-                if "AudioLDMPipeline" in names or (
-                    isinstance(node, ast.Attribute) and ast.unparse(node) == "diffusers.AudioLDMPipeline"
-                ):
-                    found.add(path.relative_to(ROOT).as_posix())
-    assert found == {"utils/loading.py"}
 
 
 # ---- what is said and what is not

@@ -11,7 +11,7 @@ import torch
 from librosa.feature import spectral_centroid
 from librosa.onset import onset_detect
 
-from mini import captions, cards, data, ear, evaluate, recipes, robustness, sounds
+from mini import captions, cards, data, evaluate, real_sound, recipes, robustness, sounds
 from mini.loop import train
 from mini.parts import UNET_WIDTH, make_unet
 from mini.sounds import CLASSES, PITCHED, TIMED, Scene, render
@@ -105,8 +105,8 @@ def smoke(tmp_path_factory):
     family = Family(folder, folder / "checkpoints", Recipe.smoke(), say=lambda _: None)
     folder.joinpath("checkpoints").mkdir()
     with pytest.MonkeyPatch.context() as patch:  # test_ear.py has recordings
-        patch.setattr(ear, "SAMPLES", folder / "missing")
-        patch.setattr(ear, "FONT", folder / "missing")
+        patch.setattr(real_sound, "SAMPLES", folder / "missing")
+        patch.setattr(real_sound, "FONT", folder / "missing")
         for name in UNET_WIDTH:
             family.export(name)
         family.export_clap()

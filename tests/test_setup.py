@@ -53,6 +53,9 @@ def remote(tmp_path_factory) -> Path:
     for name in ("mini-s-v2", "mini-m"):
         (folder / "mini" / "checkpoints" / name).mkdir(parents=True)
         (folder / "mini" / "checkpoints" / name / "weights").write_bytes(random.Random(0).randbytes(3_000_000))
+    for name in ("__init__", "data", "sounds"):
+        (folder / "mini" / f"{name}.py").touch()
+    (folder / "mini" / "README.md").touch()
     git("init", "--quiet", cwd=folder)
     git("config", "uploadpack.allowFilter", "true", cwd=folder)
     git("config", "uploadpack.allowAnySHA1InWant", "true", cwd=folder)
@@ -141,6 +144,7 @@ def test_of_the_minis_only_the_first_is_fetched_and_another_when_it_is_loaded(tm
 
     assert run(stamped(f"file://{remote}"), tmp_path).stdout == f"{READY}\n"
     minis = tmp_path / "audioldm-notebooks" / "mini" / "checkpoints"
+    assert {path.name for path in minis.parent.iterdir()} == {"checkpoints", "__init__.py", "data.py", "sounds.py"}
     assert [path.name for path in minis.iterdir()] == ["mini-s-v2"] and 3_000_000 < fetched() < 5_000_000
     ask = "\nfrom utils import load_pipeline\nload_pipeline('mini-m')"
     done = run(stamped(f"file://{remote}") + ask, tmp_path)
@@ -163,7 +167,10 @@ def test_from_an_empty_folder_the_first_lesson_sounds(tmp_path):
     git("config", "uploadpack.allowFilter", "true", cwd=served)
     git("add", ".", cwd=served)
     git("commit", "--quiet", "-m", "the project", cwd=served)
-    sound = "\nfrom utils import clap_similarity, generate, load_pipeline\nclip = generate(load_pipeline('mini-s-v2'), "
+    sound = "\nfrom mini.data import clip_at  # as lessons do"
+    sound += "\nfrom utils import clap_similarity, generate, load_pipeline\nclip = generate("
+    sound += "load_pipeline('mini-s-v2'), 'a dog', num_inference_steps=2)\nprint(clap_similarity(clip).shape)"
+    )
     sound += "'a dog', num_inference_steps=2)\nprint(clap_similarity(clip).shape)"
     done = run(stamped(f"file://{served}", "main") + sound, empty)
     assert done.stdout.endswith("(1,)\n"), done.stderr

@@ -16,13 +16,13 @@ PROSE = markdown()
 NOT_PROSE = r"```.*?```|`[^`]*`|\$\$.*?\$\$|\$[^$]*\$|<code>.*?</code>|<[^>]+>|\]\([^)]*\)|https?://\S+"
 WORD = r"(?<![\w/.@-])[A-Za-z][a-z]+(?:['’][a-z]+)?(?![\w/]|\.\w)"
 OURS = """
-    adas alt audioldm autoencoder bonferroni brien brightspace centre chong colab colour colours dask denoising diff
-    docstring docstrings dtype favourite favours frechet freesound grey griffin heun inpainting intraclass ipywidgets
-    jupyter subfolder
-    jupyterhub jupyterlab kaggle labelled labelling latents librosa liu loopback mels moodle multistep nbgrader
-    neighbour neighbouring neighbours normalise normalised normalises numpy pytest recognise recognised slerp synthesise
-    synthesised synthesiser synthesises timestep timesteps tokenizer unet utils vae vocoder vocoders
-    workflow workflows
+    adas alt audioldm autoencoder bonferroni brien brightspace centre checksum chong colab colour colours dask
+    denoising diff docstring docstrings dtype equaliser equalisers favourite favours frechet freesound grey
+    griffin heun inpainting intraclass ipywidgets jupyter jupyterhub jupyterlab kaggle labelled labelling
+    latents librosa liu loopback mels moodle multistep nbgrader neighbour neighbouring neighbours normalise
+    normalised normalises numpy pytest recognise recognised runtime slerp subfolder synthesise synthesised
+    synthesiser synthesises timestep timesteps tokenizer unet utils vae vocoder vocoders vorbis workflow
+    workflows
 """  # names and terms of the field, and British spellings, that the dictionary lacks
 
 
@@ -33,6 +33,11 @@ def known() -> SpellChecker:
     return checker
 
 
+def without_credits(text: str) -> str:
+    """Return a document without the rows of its tables that name an author's page: names are not spelled by rule."""
+    return "\n".join(line for line in text.splitlines() if not (line.startswith("|") and "/people/" in line))
+
+
 def unknown(text: str) -> list[str]:
     words = {word.lower().replace("’", "'") for word in re.findall(WORD, re.sub(NOT_PROSE, " ", text, flags=re.S))}
     return sorted(word for word in words if word not in known() and word.removesuffix("'s") not in known())
@@ -40,7 +45,7 @@ def unknown(text: str) -> list[str]:
 
 @pytest.mark.parametrize("path", PROSE, ids=lambda path: path.name)
 def test_every_word_is_known_to_the_dictionary_or_to_us(path):
-    assert unknown(PROSE[path]) == [], "correct the spelling, or add the word to OURS"
+    assert unknown(without_credits(PROSE[path])) == [], "correct the spelling, or add the word to OURS"
 
 
 def test_a_misspelt_word_is_found_and_code_and_links_are_let_be():

@@ -4,7 +4,7 @@ from pathlib import Path
 from urllib import parse, request
 
 REPO, REF = "", "main"  # the project's public address and version
-PARTS = "/requirements.txt /utils /playground notebooks/sounds mini/checkpoints/mini-s-v2 mini/checkpoints/mini-clap"
+PARTS = "/requirements.txt /utils /playground /notebooks/sounds /mini/*.py /mini/*/mini-s-v2 /mini/*/mini-clap"
 places = [Path.cwd(), *Path.cwd().parents, *sorted(Path.cwd().glob("audioldm-notebooks*"))]
 project = next((p for p in places if (p / "utils" / "setup.py").is_file() and (p / "mini").is_dir()), None)
 if not (project or REPO):
