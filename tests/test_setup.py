@@ -170,8 +170,6 @@ def test_from_an_empty_folder_the_first_lesson_sounds(tmp_path):
     sound = "\nfrom mini.data import clip_at  # as lessons do"
     sound += "\nfrom utils import clap_similarity, generate, load_pipeline\nclip = generate("
     sound += "load_pipeline('mini-s-v2'), 'a dog', num_inference_steps=2)\nprint(clap_similarity(clip).shape)"
-    )
-    sound += "'a dog', num_inference_steps=2)\nprint(clap_similarity(clip).shape)"
     done = run(stamped(f"file://{served}", "main") + sound, empty)
     assert done.stdout.endswith("(1,)\n"), done.stderr
     objects = empty / "audioldm-notebooks" / ".git" / "objects"
