@@ -18,7 +18,8 @@ from librosa import resample
 from utils.features import SAMPLE_RATE
 
 from . import sounds
-from .sounds import Rng, Scene, _at_level, decay, onsets, place, render, tone
+from .sounds import Scene, _at_level, render
+from .synthesis import Rng, decay, onsets, place, tone
 
 FOLDER = Path(__file__).resolve().parents[1] / "notebooks" / "sounds"
 FOUR = ("rain", "bell", "dog", "piano")

@@ -14,6 +14,8 @@ import numpy as np
 
 from utils.features import SAMPLE_RATE
 
+from .synthesis import Rng, band, bump, coloured_noise, decay, falling, notes, onsets, place, time_axis, tone
+
 PITCH = {"low": 0.4, "mid": 1.0, "high": 2.5}  # factor on the class's own pitch: 1.3 octaves apart
 TEMPO = {"slow": 1.25, "mid": 3.0, "fast": 7.0}  # events a second, before the class's own factor
 QUALITIES = ("plain", "clean", "noisy", "muffled")
@@ -21,79 +23,6 @@ HISS_DB = {"plain": -42.0, "clean": -64.0, "noisy": -24.0, "muffled": -64.0}  # 
 MUFFLED_HZ = 900.0  # cut-off of "muffled"
 LEVEL_DB = -18.0  # dBFS of the louder half of every sound
 BACKGROUND_DB = -3.0  # relative to the sound in front
-Rng = np.random.Generator
-
-
-# -- building blocks ---------------------------------------------------------------------------------------------
-
-
-def _time(n: int) -> np.ndarray:
-    return np.arange(n) / SAMPLE_RATE
-
-
-def coloured_noise(n: int, rng: Rng, gain: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """White noise through a filter given by its gain at each frequency in Hz, scaled to unit RMS."""
-    spectrum = np.fft.rfft(rng.standard_normal(n)) * gain(np.fft.rfftfreq(n, 1 / SAMPLE_RATE))
-    noise = np.fft.irfft(spectrum, n)
-    return noise / np.sqrt(np.mean(noise**2))
-
-
-def band(low: float, high: float, slope: float = 2.0) -> Callable[[np.ndarray], np.ndarray]:
-    """Gain of a smooth band-pass between two frequencies in Hz."""
-    return lambda f: 1 / (1 + (low / np.maximum(f, 1.0)) ** (2 * slope)) / (1 + (f / high) ** (2 * slope))
-
-
-def tone(frequency: np.ndarray, harmonics: dict[float, float]) -> np.ndarray:
-    """Sum of partials {multiple of the frequency: amplitude}; the frequency (Hz) may change from sample to sample."""
-    phase = 2 * np.pi * np.cumsum(frequency) / SAMPLE_RATE
-    audio = np.zeros(len(phase))
-    for multiple, amplitude in harmonics.items():
-        audible = frequency * multiple < 0.48 * SAMPLE_RATE
-        if audible.any():
-            audio += amplitude * audible * np.sin(multiple * phase)
-    return audio
-
-
-def falling(count: int, power: float) -> dict[float, float]:
-    """Harmonics 1...count with amplitudes 1 / k**power."""
-    return {k: k**-power for k in range(1, count + 1)}
-
-
-def onsets(n: int, rate: float, rng: Rng) -> list[tuple[int, int]]:
-    """(event number, first sample) of strictly regular events; the first may lie before the clip."""
-    period = SAMPLE_RATE / rate
-    first = int(rng.integers(0, 16))  # so that patterns start anywhere
-    offset = rng.uniform(-period, 0)
-    return [(first + i, round(offset + i * period)) for i in range(int(n / period) + 2)]
-
-
-def place(n: int, events: list[tuple[int, int]], event: Callable[[int], np.ndarray]) -> np.ndarray:
-    """Add `event(number)` at each onset."""
-    audio = np.zeros(n)
-    for number, start in events:
-        piece = event(number)[max(0, -start) :]
-        start = max(0, start)
-        piece = piece[: max(0, n - start)]
-        audio[start : start + len(piece)] += piece
-    return audio
-
-
-def decay(samples: int, half_life: float) -> np.ndarray:
-    """An envelope with a 3 ms attack that halves every `half_life` seconds, and a 10 ms fade at its end."""
-    t = _time(samples)
-    return np.minimum(1, t / 0.003) * 0.5 ** (t / half_life) * np.minimum(1, t[::-1] / 0.01)
-
-
-def bump(samples: int) -> np.ndarray:
-    """A smooth envelope that rises and falls."""
-    return np.sin(np.pi * np.arange(samples) / samples) ** 0.5
-
-
-def notes(n: int, rate: float, rng: Rng, base: float, melody: list[int], note: Callable) -> np.ndarray:
-    """A repeated melody (semitones above `base` Hz): `note(frequencies)` plays each of its notes."""
-    samples = int(0.98 * SAMPLE_RATE / rate)
-    played = [note(np.full(samples, base * 2 ** (step / 12))) for step in melody]
-    return place(n, onsets(n, rate, rng), lambda number: played[number % len(played)])
 
 
 # -- weather, water, crowds, machines ------------------------------------------------------------------------------
@@ -108,14 +37,14 @@ def rain(n, pitch, rate, rng):
 
 
 def wind(n, pitch, rate, rng):
-    swing = np.sin(2 * np.pi * (0.4 * _time(n) + rng.uniform()))
+    swing = np.sin(2 * np.pi * (0.4 * time_axis(n) + rng.uniform()))
     low = coloured_noise(n, rng, band(90, 260, 2))
     high = coloured_noise(n, rng, band(350, 650, 2.5))
     return low * (0.9 - 0.3 * swing) + high * (0.75 + 0.7 * swing)
 
 
 def waves(n, pitch, rate, rng):
-    swell = (0.5 + 0.5 * np.sin(2 * np.pi * (0.42 * _time(n) + rng.uniform()))) ** 2
+    swell = (0.5 + 0.5 * np.sin(2 * np.pi * (0.42 * time_axis(n) + rng.uniform()))) ** 2
     return (
         coloured_noise(n, rng, band(60, 1800, 1)) * (0.12 + swell)
         + 0.6 * coloured_noise(n, rng, band(2500, 6000, 1)) * swell**2
@@ -152,7 +81,7 @@ def engine(n, pitch, rate, rng):
     base = np.full(n, 95 * pitch)
     peak = 4  # the loudest harmonic: a steady growl with its energy around 400 Hz x pitch
     harmonics = {k: np.exp(-((np.log(k / peak) / 0.7) ** 2)) for k in range(1, 24)}
-    throb = 1 + 0.5 * np.sin(2 * np.pi * 24 * pitch**0.3 * _time(n))
+    throb = 1 + 0.5 * np.sin(2 * np.pi * 24 * pitch**0.3 * time_axis(n))
     return tone(base, harmonics) * throb + 0.25 * coloured_noise(n, rng, band(200 * pitch, 700 * pitch, 1))
 
 
@@ -165,7 +94,7 @@ def helicopter(n, pitch, rate, rng):
 
 
 def siren(n, pitch, rate, rng):
-    cycle = (0.4 * rate * _time(n) + rng.uniform()) % 1
+    cycle = (0.4 * rate * time_axis(n) + rng.uniform()) % 1
     triangle = 2 * np.abs(2 * cycle - 1) - 1
     return tone(700 * pitch * 2 ** (0.55 * triangle), {1: 1, 2: 0.5, 3: 0.35, 4: 0.15})
 
@@ -314,7 +243,7 @@ def guitar(n, pitch, rate, rng):
 
 def flute(n, pitch, rate, rng):
     def note(frequencies):
-        t = _time(len(frequencies))
+        t = time_axis(len(frequencies))
         vibrato = frequencies * (1 + 0.012 * np.sin(2 * np.pi * 5.5 * t))
         return tone(vibrato, {1: 1, 2: 0.25, 3: 0.08}) * bump(len(t)) ** 0.5
 

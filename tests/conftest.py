@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from pathlib import Path
 
@@ -67,3 +68,61 @@ def adapted(pipe):
             if "lora_" in name:
                 value.normal_(0, 0.2, generator=torch.Generator().manual_seed(0))
     return mine
+
+
+@pytest.fixture(scope="session")
+def repository(tmp_path_factory) -> Path:
+    """A small AudioLDM in today's Hub format."""
+    from tests.checkpoints import make_repository
+
+    return make_repository(tmp_path_factory.mktemp("today") / "small")
+
+
+@pytest.fixture
+def generated(monkeypatch) -> list:
+    """What a sweep has generated so far, a list for each batch."""
+    module = importlib.import_module("utils.sweeps")
+    seen, real = [], module.generate_batch
+
+    def spy(pipe, requests, **settings):
+        seen.append([(request.prompt, request.seed) for request in requests])
+        return real(pipe, requests, **settings)
+
+    monkeypatch.setattr(module, "generate_batch", spy)
+    return seen
+
+
+@pytest.fixture
+def minis(random_checkpoint, monkeypatch):
+    """Let "auto" and "mini-s-v2" mean the random checkpoint."""
+    monkeypatch.setenv("AUDIOLDM_MINI_FOLDER", str(random_checkpoint.parent))
+    monkeypatch.setenv("AUDIOLDM_CHECKPOINT", "mini-s-v2")
+
+
+@pytest.fixture(scope="session")
+def timed():
+    """`CostModel.timed`, which makes its takes for the first studio only: most tests do not ask what they teach."""
+    from playground.takes import CostModel
+
+    measured, real = [], CostModel.timed
+
+    def once(pipe, before_each):
+        measured[:] = measured or real(pipe, before_each).measured
+        return CostModel(measured[:])
+
+    return once
+
+
+@pytest.fixture
+def studio(minis, timed, tmp_path, monkeypatch):
+    """A studio with the random checkpoint, ready to make short takes of rain."""
+    from playground import studio as module
+    from playground.takes import CostModel
+
+    monkeypatch.setattr(module, "studios", {})
+    monkeypatch.setattr(CostModel, "timed", timed)
+    monkeypatch.chdir(tmp_path)
+    studio = module.Studio(folder=tmp_path / "takes")
+    assert studio.message == "mini-s-v2 is ready."
+    studio.set(prompt="rain", num_inference_steps=2, audio_length_in_s=0.5)
+    return studio
