@@ -152,8 +152,8 @@ ENTRIES = {
     "load_pipeline": "from utils import load_pipeline\nload_pipeline('mini-s-v2')",
     "a real name": "from utils import load_pipeline\nload_pipeline('audioldm-s-full-v2', device='cpu')",
     "sweep": "from utils import sweep\nsweep('mini-s-v2', ['rain'], folder={folder!r})",
-    "studio": "from playground import Studio\nStudio('mini-s-v2')",
-    "demo": "from tools import lessons\nlessons.demo()",
+    "studio": "from playground import Studio\nsys.exit(Studio('mini-s-v2').message)",  # said in its panel
+    "real": "from tools import real\nsys.argv[1:] = ['steps', 'mini-s-v2']\nreal.main()",
     "evaluation": "from pathlib import Path\nfrom mini.evaluate import load\nload(Path('mini/checkpoints/mini-s-v2'))",
 }
 
