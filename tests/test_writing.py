@@ -16,13 +16,13 @@ PROSE = markdown()
 NOT_PROSE = r"```.*?```|`[^`]*`|\$\$.*?\$\$|\$[^$]*\$|<code>.*?</code>|<[^>]+>|\]\([^)]*\)|https?://\S+"
 WORD = r"(?<![\w/.@-])[A-Za-z][a-z]+(?:['’][a-z]+)?(?![\w/]|\.\w)"
 OURS = """
-    adas alt audioldm autoencoder bonferroni brien brightspace centre checksum chong colab colour colours dask
-    denoising diff docstring docstrings dtype equaliser equalisers favourite favours frechet freesound grey
-    griffin heun inpainting intraclass ipywidgets jupyter jupyterhub jupyterlab kaggle labelled labelling
-    latents librosa liu loopback mels moodle multistep nbgrader neighbour neighbouring neighbours normalise
-    normalised normalises numpy pytest recognise recognised runtime slerp subfolder synthesise synthesised
-    synthesiser synthesises timestep timesteps tokenizer unet utils vae vocoder vocoders vorbis workflow
-    workflows
+    adas alt audioldm autoencoder bonferroni brien brightspace centre checksum chong colab colour colours
+    contrastively dask denoised denoising diff docstring docstrings dtype equaliser equalisers favourite favours
+    frechet freesound grey griffin heun inpainting intraclass ipywidgets jupyter jupyterhub jupyterlab kaggle
+    labelled labelling latents liang librosa liu loopback mels moodle multistep nbgrader neighbour neighbouring
+    neighbours normalise normalised normalises numpy pytest recognise recognised runtime slerp subfolder
+    synthesise synthesised synthesiser synthesises timestep timesteps tokenizer unet utils vae vocoder vocoders
+    vorbis workflow workflows
 """  # names and terms of the field, and British spellings, that the dictionary lacks
 
 
