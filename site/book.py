@@ -65,6 +65,7 @@ def chapter(path: Path, terms: dict[str, str]) -> NotebookNode:
             cell.outputs = [output for output in cell.outputs if output.get("text", "something")]
         if cell.cell_type == "markdown":
             cell.source = re.sub(r"\*\*([^*`\n]+)\*\*", term, linked(cell.source, "notebooks"))
+            cell.source = cell.source.replace("](../docs/", "](")  # pictures: links have been rewritten
         for tag in {*FOLDED} & set(lessons.tags(cell)):
             cell.metadata["tags"] = [*lessons.tags(cell), "hide-cell"]
             cell.metadata["mystnb"] = {f"code_prompt_{way}": f"{way.title()} {FOLDED[tag]}" for way in ("show", "hide")}
@@ -90,6 +91,8 @@ def arrange(folder: Path, board: str) -> None:
         nbformat.write(notebook, folder / path.name)
         promise = lessons.read(path).cells[0].source.partition("\n")[2].strip().split("\n\n")[0].replace("\n", " ")
         cards.append(f"1. **[{lessons.title(notebook)}]({path.name})** {linked(promise, 'notebooks')}")
+    for picture in lessons.ROOT.glob("docs/*.webp"):
+        shutil.copy(picture, folder)
     for name in docs.keys() & DOCS.keys():
         (folder / f"{name}.md").write_text(docs[name], encoding="utf-8")
     more = [f"{title} <{name}>" for name, title in DOCS.items() if name in docs]

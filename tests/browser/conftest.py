@@ -42,6 +42,7 @@ LAB_SETTINGS = {
     "apputils-extension/themes": {"theme": "JupyterLab Light"},
 }
 NASTY = "<img src=x onerror='window.hacked=1'><script>window.hacked=1</script> \"a dog\" $\\alpha$ 😀 كلب ינבח"
+STUDIO = "from playground import Studio\n\nstudio = Studio()\nstudio"  # without the takes of the lesson
 OWN_CELLS = [  # behind the lesson's, for what need not wait for the whole lesson
     f"import numpy as np\n\nfrom utils import Clip\n\n"
     f"Clip(np.sin(np.arange(80_000) / 5) / 4, settings={{'prompt': {NASTY!r}}})",
@@ -68,7 +69,8 @@ def project(folder: Path) -> Path:
     """
     (folder / "notebooks").mkdir()
     notebook = nbformat.read(ROOT / "notebooks" / LESSON, as_version=4)
-    notebook.cells += [nbformat.v4.new_code_cell(source) for source in [*OWN_CELLS, HEARD]]
+    notebook.cells.append(nbformat.v4.new_markdown_cell("$a^2$"))  # so that maths is typeset on the page
+    notebook.cells += [nbformat.v4.new_code_cell(source) for source in [STUDIO, *OWN_CELLS, HEARD]]
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
@@ -162,7 +164,7 @@ def page(lab: Server, chromium) -> Iterator:
     page = new_page(chromium)
     lab.wait()
     open_lesson(page, lab)
-    for words in ("def find_project", "studio = Studio()", *OWN_CELLS):
+    for words in ("# @title Set-up", STUDIO, *OWN_CELLS):
         run_cell(page, words)
     yield page
     page.close()
@@ -187,7 +189,9 @@ def run_cell(page, words: str) -> None:
         """async words => {
             const notebook = jupyterapp.shell.currentWidget.content;
             const isIt = cell => cell.model.type === 'code' && cell.model.sharedModel.getSource().includes(words);
-            notebook.activeCellIndex = notebook.widgets.findIndex(isIt);
+            const index = notebook.widgets.findIndex(isIt);
+            if (index < 0) return false;
+            notebook.activeCellIndex = index;
             return await jupyterapp.commands.execute('notebook:run-cell');
         }""",
         words,

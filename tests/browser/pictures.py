@@ -15,7 +15,7 @@ from PIL import Image
 
 from tools.lessons import ENVIRONMENT
 
-from .conftest import CHROMIUM, FLAGS, OWN_CELLS, ROOT, Server, open_lesson, project, run_cell
+from .conftest import CHROMIUM, FLAGS, OWN_CELLS, ROOT, STUDIO, Server, open_lesson, project, run_cell
 
 WIDTH = 480  # CSS pixels of the window
 LARGEST = 120_000  # bytes of a picture
@@ -45,7 +45,7 @@ def main() -> None:
             page.set_default_timeout(120_000)
             open_lesson(page, server)
             booth = next(cell for cell in OWN_CELLS if "ABX" in cell)
-            for words in ("def find_project", "studio = Studio()", OWN_CELLS[0], booth):
+            for words in ("# @title Set-up", STUDIO, OWN_CELLS[0], booth):
                 run_cell(page, words)
             for prompt in ("a dog barking", "rain"):
                 page.get_by_label("prompt", exact=True).first.fill(prompt)

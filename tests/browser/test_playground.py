@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from .conftest import LESSON, NASTY, ROOT, new_page, open_lesson, run_cell, shoot
+from .conftest import LESSON, NASTY, ROOT, STUDIO, new_page, open_lesson, run_cell, shoot
 
 STAGE = ".widget-output"  # where the studio shows a take
 STATUS = ".widget-html [role=status]"
@@ -177,7 +177,7 @@ def test_a_prompt_is_text(page):
 
 def test_a_prompt_is_text_in_a_clips_own_player(page):
     formula = page.locator("mjx-container").first
-    formula.wait_for()  # the lesson's own, so maths is typeset here
+    formula.wait_for()  # conftest's, so maths is typeset here
     shown = page.locator(f"figcaption:not({STAGE} *)", has_text="window.hacked").first
     shown.evaluate("e => e.scrollIntoView()")  # elsewhere it need not be drawn
     page.wait_for_function("([e, text]) => e.innerText.startsWith(text)", arg=[shown.element_handle(), NASTY])
@@ -246,7 +246,7 @@ def test_a_blind_test_by_its_buttons(page):
 
 def test_state_survives_a_second_run_and_a_reload(page, lab):
     before = takes(page)
-    run_cell(page, "studio = Studio()")
+    run_cell(page, STUDIO)
     page.wait_for_selector(STATUS)
     assert takes(page) == before
     page.evaluate("jupyterapp.commands.execute('docmanager:save')")
