@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from tests.checkpoints import change_json, make_repository  # noqa: F401  (also from here)
 from utils.checkpoints import BY_HUB_ID
 
 ROOT = Path(__file__).parent.parent
