@@ -1,8 +1,8 @@
 // The service worker: keeps every file of the site that was fetched whole, for when there is no network, and adds the
 // headers under which browsers allow threads. Addresses with a checksum (?v=) are fetched once.
-import {crc32, within} from './try/fetch.js';
+import {CACHE, crc32, within} from './try/fetch.js';
 
-const CACHE = 'audioldm-checked', isPage = url => /(\.html|\/)$/.test(url.pathname);
+const isPage = url => /(\.html|\/)$/.test(url.pathname);
 const store = () => within(2000, caches.open(CACHE)).catch(() => {});
 
 async function genuine(url, answer) { // a portal's page, a filter's page or half a file is never kept

@@ -3,6 +3,7 @@ const TABLE = Uint32Array.from({length: 256}, (_, n) => {
   for (let k = 0; k < 8; k++) n = n & 1 ? n >>> 1 ^ 0xedb88320 : n >>> 1;
   return n;
 });
+export const CACHE = 'audioldm-checked'; // what is kept for the time without a network
 export const STALL = 8000; // ms without a byte, or without a sign of life
 
 export function crc32(bytes) {
@@ -18,11 +19,18 @@ export const within = (ms, promise, words) => { // rejects with the words, or re
   })]).finally(() => clearTimeout(timer));
 };
 
+async function shelve(address, bytes) { // a worker that is older than the service worker fetches past it
+  const cache = await self.caches?.open(CACHE);
+  if (!cache || await cache.match(address)) return;
+  await cache.delete(address, {ignoreSearch: true}); // an older version
+  await cache.put(address, new Response(bytes));
+}
+
 async function attempt({root, files}, name, cache, progress) {
-  const stop = new AbortController(), parts = [], [size, sum] = files[name];
+  const stop = new AbortController(), parts = [], [size, sum] = files[name], address = `${root}${name}?v=${sum}`;
   const limited = (promise, limit) => within(limit, promise, `The server sends nothing more of ${name}.`);
   try {
-    const answer = await within(STALL / 2, fetch(`${root}${name}?v=${sum}`, {cache, signal: stop.signal}).catch(() => {
+    const answer = await within(STALL / 2, fetch(address, {cache, signal: stop.signal}).catch(() => {
       throw new Error(`${name} could not be fetched: there is no network, or the server does not answer.`);
     }), `The server sends nothing: it did not answer for ${name} within ${STALL / 2000} seconds, twice.`);
     if (!answer.ok) throw new Error(`The server has no ${name}: it answered ${answer.status}.`);
@@ -38,7 +46,10 @@ async function attempt({root, files}, name, cache, progress) {
     stop.abort();
   }
   const bytes = new Uint8Array(await new Blob(parts).arrayBuffer());
-  if (crc32(bytes) === sum) return bytes;
+  if (crc32(bytes) === sum) {
+    shelve(address, bytes).catch(() => {});
+    return bytes;
+  }
   progress?.(-bytes.length);
   const start = new TextDecoder().decode(bytes.subarray(0, 200)).trimStart();
   if (/^<(!doctype|html|\?xml)/i.test(start)) {

@@ -693,7 +693,6 @@ def test_nothing_is_wider_than_a_phone(seen):
     assert len(seen["wide"]) > len(lessons.lessons()) and set(seen["wide"].values()) == {320}, seen["wide"]
 
 
-@pytest.mark.xfail(run=False, reason="known fault: without a network the maker's page opens, but makes no sound")
 def test_it_works_without_a_network_after_the_first_visit(walker, seen):
     page, server = walker
     server.close()
