@@ -42,15 +42,18 @@ function predictions() { // by choice, what a code cell put out waits until one 
     const output = cell?.querySelector('.cell_output');
     if (!output || found.includes(output)) continue;
     found.push(output);
-    const choose = node('p', {className: 'predict'}), reveal = () => {
+    const choose = node('p', {className: 'predict'}), reveal = said => {
       output.classList.remove('waits');
-      choose.remove();
+      choose.replaceChildren(said ? `You said: ${said}` : '');
     };
-    const show = node('button', {type: 'button', className: 'pill', textContent: 'Show what happened', onclick: reveal});
+    const button = (text, said) =>
+      node('button', {type: 'button', className: 'pill', textContent: text, onclick: () => reveal(said)});
+    const letters = [...quote.querySelectorAll('em')].map(em => em.textContent).filter(text => /^[a-e]$/.test(text));
     const guess = node('input', {placeholder: 'my guess', maxLength: 200, autocomplete: 'off'});
-    guess.addEventListener('keydown', event => event.key === 'Enter' && reveal());
+    guess.addEventListener('keydown', event => event.key === 'Enter' && reveal(guess.value));
     guess.setAttribute('aria-label', 'My prediction');
-    choose.append(guess, ' ', show);
+    choose.append(...letters.length ? letters.flatMap(one => [button(one, one), ' ']) : [guess, ' '],
+      button('Show what happened', ''));
     output.classList.add('waits');
     output.before(choose);
   }

@@ -20,6 +20,9 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from filelock import FileLock
+
+from .site import Served, build
 
 ROOT = Path(__file__).resolve().parents[2]
 SCREENSHOTS = ROOT / "outputs" / "screenshots"
@@ -202,3 +205,30 @@ def run_cell(page, words: str) -> None:
 def shoot(page, name: str) -> None:
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=SCREENSHOTS / f"{name}.png")
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory, worker_id) -> Path:
+    """The folder of the built site; several processes of one run build it once."""
+    root = tmp_path_factory.getbasetemp()
+    folder = (root if worker_id == "master" else root.parent) / "site"
+    with FileLock(f"{folder}.lock"):
+        if not (folder / "sample.html").exists():
+            build(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def served(site) -> Iterator[Served]:
+    """The site's server."""
+    server = Served(site)
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def own(site) -> Iterator[Served]:
+    """A server that a test may spoil."""
+    server = Served(site)
+    yield server
+    server.close()

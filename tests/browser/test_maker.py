@@ -1,0 +1,240 @@
+"""The page that makes sounds in the browser: its sounds are those of Python, its takes are kept, its words are true."""
+
+from __future__ import annotations
+
+import ast
+import io
+import json
+import re
+import subprocess
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from utils import Clip, begin_with
+
+from .conftest import NASTY
+from .site import BYTES, PLAIN, SITE, STATUS, builder, make, python, python_clip, snr_db, truth, until, visit
+
+CARD = "Techno music with a strong, upbeat tempo and high melodic riffs"
+MEGABYTES = 8  # of a first visit, from a server that compresses; from another one 9
+
+
+@pytest.fixture(scope="module")
+def studio(chromium, served) -> Iterator:
+    """The page that makes sounds, on its first visit."""
+    page = visit(chromium, served)
+    until(page, r"Ready\.")
+    yield page
+    assert page.elsewhere == []
+    page.context.close()
+
+
+def test_a_first_visit_brings_eight_megabytes_and_the_page_says_so(studio, served):
+    make(studio, prompt="a dog barking in the rain")
+    said = int(studio.locator("#size").inner_text())
+    packed = [len(zlib.compress((served.folder / path[1:]).read_bytes())) for path in set(served.asked)]
+    assert sum(packed) < MEGABYTES * 1e6 and served.sent < 9e6 and abs(said - served.sent / 1e6) < 1
+    large = [path for path in served.asked if path.endswith(".xz")]
+    assert len(large) == len(set(large)), "something large was fetched twice"
+    assert "/try/encoder.onnx.xz" not in large
+
+
+@pytest.mark.parametrize(
+    ("prompt", "others"),
+    [
+        (CARD, {"seconds": 5.0}),
+        ("a slow, low church bell", {"negative": "low quality", "steps": 25, "guidance": 4, "seed": 4294967295}),
+        ('Ein "Glöckchen" 😀 naïve\\', {"guidance": 1, "steps": 7, "seed": 3, "seconds": 3.32}),
+        ("piano", {"checkpoint": "mini-m", "steps": 5, "seed": 1}),
+    ],
+)
+def test_the_sound_is_the_one_that_python_makes(studio, prompt, others):
+    assert snr_db(make(studio, prompt=prompt, **{**PLAIN, **others}), truth(prompt, **{**PLAIN, **others})) > 60
+
+
+def test_words_beyond_what_the_text_encoder_takes_and_words_it_never_read_are_named(studio):
+    make(studio, **{**PLAIN, "prompt": "rain " * 62 + "and a bell", "steps": 3})
+    assert "takes 64 tokens: it does not see “and a bell”." in studio.locator(STATUS).inner_text()
+    make(studio, **{**PLAIN, "prompt": "a low dog", "negative": "rain " * 62 + "and a bell", "steps": 3})
+    assert "it does not see “and a bell”." in studio.locator(STATUS).inner_text()
+    for prompt, strange in {
+        "a unicorn sneezing": ["unicorn", "sneezing"],
+        "asdfgh": ["asdfgh"],
+        "a 🐶": ["🐶"],
+    }.items():
+        make(studio, **{**PLAIN, "prompt": prompt, "steps": 3})
+        assert all(f"“{word}”" in studio.locator(STATUS).inner_text() for word in strange)
+    make(studio, **{**PLAIN, "prompt": CARD, "steps": 3})
+    assert "never" not in studio.locator(STATUS).inner_text() and studio.locator("#unknown").inner_text() == ""
+
+
+def test_noise_and_schedule_are_those_of_torch_and_diffusers(site):
+    """For many seeds and every number of steps: the two modules alone, in node."""
+    import torch
+    from diffusers import DDIMScheduler
+
+    facts = json.loads((site / "try" / "facts.json").read_text())
+    script = f"""import {{rand, randn}} from './try/noise.js'; import {{schedule}} from './try/scheduler.js';
+        const plans = Array.from({{length: 50}}, (_, i) => schedule({json.dumps(facts["scheduler"])}, i + 1));
+        const seeds = [0, 1, 77, 2 ** 31, 2 ** 32 - 1];
+        const noise = seeds.map(seed => [seed, [...rand(seed, 700)], [...randn(seed, 1280)]]);
+        console.log(JSON.stringify({{plans, noise}}));"""
+    command = [Path(builder().npm()).with_name("node"), "--input-type=module", "-e", script]
+    page = json.loads(subprocess.run(command, cwd=SITE, capture_output=True, text=True, check=True).stdout)
+    for seed, even, normal in page["noise"]:
+        assert np.array_equal(torch.rand(700, generator=torch.Generator().manual_seed(seed)).numpy(), np.float32(even))
+        drawn = torch.randn(1280, generator=torch.Generator().manual_seed(seed)).numpy()
+        np.testing.assert_allclose(normal, drawn, atol=5e-6)
+    scheduler = DDIMScheduler.from_config(facts["scheduler"])
+    latents, prediction = torch.randn(2, 200, generator=torch.Generator().manual_seed(0))
+    for plan in page["plans"]:
+        scheduler.set_timesteps(len(plan))
+        assert scheduler.timesteps.tolist() == [step["time"] for step in plan]
+        for step in plan:
+            after = scheduler.step(prediction, step["time"], latents).prev_sample
+            torch.testing.assert_close(step["keep"] * latents + step["turn"] * prediction, after, atol=2e-4, rtol=0)
+
+
+def test_a_recording_becomes_what_is_typed_as_in_python(studio, tmp_path):
+    clip = Clip(truth("a slow dog", seconds=1.6), 16000)
+    clip.save(tmp_path / "own.wav")
+    studio.click("#recording summary")
+    studio.set_input_files("#recording [type=file]", tmp_path / "own.wav")
+    until(studio, "A recording of 1.6 s")
+    for strength in (0.6, 0.25):
+        studio.locator("[name=strength]").fill(str(strength))
+        ours = make(studio, **{**PLAIN, "prompt": "a cat meowing"})
+        numbers = {"num_inference_steps": 10, "audio_length_in_s": 2.56, "seed": 0}
+        begun = begin_with(python("mini-s-v2"), Clip.load(tmp_path / "own.wav"), strength, **numbers)
+        assert snr_db(ours, truth("a cat meowing", callback=begun)) > 60
+        assert "begin_with" in studio.locator("#takes code").text_content()
+    studio.set_input_files("#recording [type=file]", Path(__file__))
+    until(studio, "no sound that the browser can read")
+    studio.click("#recording .forget")
+    assert snr_db(make(studio, **{**PLAIN, "prompt": "a cat"}), truth("a cat")) > 60
+
+
+def test_a_take_has_its_player_its_code_its_link_and_its_marks(studio):
+    settings = {"prompt": "a fast dog", "negative": "rain", "checkpoint": "mini-s-v2", "steps": 4, "seconds": 1.28}
+    settings |= {"guidance": 3, "seed": 12}
+    make(studio, **settings)
+    take = studio.locator("#takes li")
+    assert "1.28 s" in take.locator(".facts").inner_text() and "seed 12" in take.locator(".facts").inner_text()
+    assert take.locator("[role=slider]").get_attribute("aria-valuemax") == "1.28"  # the notebooks' player is at work
+    tree = ast.parse(take.locator("code").text_content())
+    call = next(n for n in ast.walk(tree) if isinstance(n, ast.Call) and getattr(n.func, "id", "") == "generate")
+    values = {k.arg: ast.literal_eval(k.value) for k in call.keywords}
+    wanted = {"negative_prompt": "rain", "num_inference_steps": 4, "audio_length_in_s": 1.28}
+    wanted |= {"guidance_scale": 3, "seed": 12}
+    assert ast.literal_eval(call.args[1]) == "a fast dog" and values == wanted
+
+    file = soundfile.SoundFile(io.BytesIO(bytes(studio.evaluate(BYTES, "#takes .wav"))))
+    marks = json.loads(file.comment)
+    saved = soundfile.SoundFile(io.BytesIO(python_clip(**settings).wav()))
+    assert marks == json.loads(saved.comment) and saved.software.startswith(file.software)
+    studio.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    take.locator(".link").click()
+    until(studio, "Copied")
+    again = studio.context.new_page()
+    again.goto(studio.evaluate("navigator.clipboard.readText()"))
+    until(again, "a fast dog", "#shared")  # a card that plays
+    form = again.evaluate("Object.fromEntries(new FormData(document.querySelector('form')))")
+    assert {name: form[name] for name in settings} == {name: str(value) for name, value in settings.items()}
+    again.click("#play-shared")
+    again.wait_for_selector("#takes li")
+    again.reload()
+    until(again, "a fast dog", "#earlier ol")  # what was made is kept
+    again.click("#earlier button")
+    again.wait_for_selector("#takes li")
+    again.close()
+
+
+def test_the_film_and_the_walk_show_every_step(studio):
+    make(studio, **{**PLAIN, "prompt": "drums", "steps": 6, "seconds": 1.28})
+    film = studio.locator(".film")
+    assert film.get_attribute("open") is not None
+    until(studio, "after step 6 of 6", ".scrub output")
+    pictures = set()
+    for step in range(7):
+        film.locator("input").evaluate("(i, v) => { i.value = v; i.dispatchEvent(new Event('input')); }", step)
+        pictures.add(film.locator("img").get_attribute("src"))
+    assert len(pictures) == 7
+    assert film.locator("circle.path").count() == 7 and film.locator("circle.worded").count() == 6
+    with studio.expect_download() as download:
+        film.locator(".video").click()
+    assert Path(download.value.path()).stat().st_size > 10_000
+
+
+def test_the_newest_press_wins_and_cancel_stops(studio):
+    studio.evaluate("document.querySelector('#takes').replaceChildren()")
+    studio.evaluate("location.hash = 'prompt=rain&steps=50&seconds=10.24'")
+    studio.wait_for_function("document.querySelector('[name=steps]').value === '50'")
+    studio.click("#make")
+    until(studio, "^Step")
+    studio.click("#cancel")
+    until(studio, "Cancelled")
+    studio.click("#make")
+    until(studio, "^Step")
+    studio.evaluate("location.hash = 'prompt=wind&steps=3&seconds=1'")
+    studio.wait_for_function("document.querySelector('#prompt').value === 'wind'")
+    studio.dblclick("#make")
+    studio.wait_for_selector("#takes li")
+    studio.wait_for_timeout(500)
+    assert studio.locator("#takes .words").all_text_contents() == ["wind"]
+
+
+def test_a_folded_field_that_is_wrong_opens_and_a_link_is_made_right(studio):
+    make(studio, prompt="wind", seed="1.5", steps="3.7", seconds=1)
+    assert studio.locator("[name=seed]").input_value() == "2"
+    studio.evaluate(
+        "document.querySelector('#settings').open = false; document.querySelector('[name=seed]').value = ''"
+    )
+    studio.click("#make")
+    until(studio, "^Seed")
+    assert studio.locator("[name=seed]").is_visible()
+
+
+def test_what_is_too_loud_is_played_turned_down(studio):
+    loud = make(studio, **{**PLAIN, "prompt": "applause", "guidance": 15})
+    volume = studio.evaluate("document.querySelector('#takes audio').volume")
+    assert np.sqrt((loud**2).mean()) * volume < 0.21
+    assert ("quieter" in studio.locator("#takes .facts").inner_text()) == (volume < 0.94)
+
+
+def test_two_takes_by_keyboard_and_compared_on_one_clock(studio):
+    make(studio, **{**PLAIN, "prompt": "wind", "steps": 3})
+    studio.locator("#prompt").fill("a bell")
+    studio.keyboard.press("Enter")
+    studio.wait_for_function("document.querySelectorAll('#takes>li').length === 2")
+    assert studio.locator("#takes .words").all_text_contents() == ["a bell", "wind"]  # the newest first
+    studio.evaluate("const [a] = document.querySelectorAll('#takes audio'); a.pause(); a.currentTime = 1; a.play()")
+    studio.click("#flip")
+    states = studio.evaluate("[...document.querySelectorAll('#takes audio')].map(a => [a.paused, a.currentTime])")
+    assert states[0][0] and not states[1][0] and states[1][1] >= 1
+    studio.evaluate("document.querySelectorAll('audio').forEach(audio => audio.pause())")
+    slider = studio.locator("#takes [role=slider]").first
+    slider.focus()
+    studio.keyboard.press("Home")
+    studio.keyboard.press("ArrowRight")
+    assert slider.get_attribute("aria-valuenow") == "0.25"
+    studio.locator("#prompt").fill("a dog")
+    studio.locator(".toggle", has_text="slow").click()
+    studio.locator(".toggle", has_text="fast").click()
+    studio.locator(".toggle", has_text="in the rain").click()
+    assert studio.locator("#prompt").input_value() == "a fast dog in the rain"
+
+
+def test_a_hostile_link_is_only_text(studio):
+    make(studio, prompt=NASTY, negative="</script><script>window.hacked=1</script>", steps=3, seconds=0.64, seed="1e99",
+         checkpoint="../../etc")  # fmt: skip
+    assert studio.locator("#takes .words").inner_text() == re.sub(r"\s+", " ", NASTY)
+    assert studio.evaluate("window.hacked") is None
+    assert studio.locator("[name=checkpoint]").input_value() == "mini-s-v2"
+    call = ast.parse(studio.locator("#takes code").text_content()).body[2].value
+    assert ast.literal_eval(call.args[1]) == NASTY
+    assert re.fullmatch(r"\w+\.wav", studio.locator("#takes .wav").get_attribute("download"))
