@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import importlib
 import io
+import itertools
 import json
 import os
 import re
-import shutil
 import struct
 import subprocess
 import tempfile
@@ -43,19 +43,12 @@ def read_file(file: str | os.PathLike | bytes | BinaryIO) -> tuple[bytes, str]:
             return path.read_bytes(), path.name
         except OSError as error:
             raise type(error)(error.errno, f"The recording cannot be read: {error.strerror}", str(path)) from None
-    if not hasattr(file, "read"):
-        hints = {dict: ': pass one of its values, such as upload["dog.wav"]', np.ndarray: ": that is Clip(array, rate)"}
-        takes = "Clip.load takes a path, a file opened with 'rb', or the bytes of one"
-        raise TypeError(f"{takes}, not {type(file).__name__}{hints.get(type(file), '')}.")
-    name = Path(str(getattr(file, "name", "the file"))).name
-    if getattr(file, "closed", False):
-        raise ValueError(f"{name} is closed: open it again, or pass its path.")
-    with suppress(OSError, AttributeError):  # a pipe has no beginning to go back to
+    if isinstance(file, io.TextIOBase) or not hasattr(file, "read"):
+        takes = 'a path, a file opened with "rb", or the bytes of one, such as upload["dog.wav"]'
+        raise TypeError(f"Clip.load takes {takes}, not {type(file).__name__}.")
+    with suppress(io.UnsupportedOperation, AttributeError):  # a pipe has no beginning to go back to
         file.seek(0)
-    data = file.read()
-    if not isinstance(data, bytes):
-        raise TypeError(f"{name} was opened as text: open it with 'rb', or pass its path.")
-    return data, name
+    return file.read(), Path(str(getattr(file, "name", "the file"))).name
 
 
 def decode(data: bytes, name: str) -> np.ndarray:
@@ -110,36 +103,36 @@ def _by_soundfile(data: bytes, name: str) -> list[Sound]:
     return parts
 
 
-def _decoded(data: bytes, name: str, is_second_try: bool = False) -> Sound:
-    """Decode by libsndfile, so that neither a wrong length nor a damaged end costs anything before it."""
-    import soundfile
+class _Endless(io.BytesIO):
+    """A file whose end cannot be sought, so that the length of an MP3 is counted and not estimated."""
 
-    with soundfile.SoundFile(io.BytesIO(data)) as sound:
-        rate, claimed, kind = sound.samplerate, sound.frames / sound.samplerate, sound.format
-        try:  # at once: between two reads an MP3 is searched anew, and a part of it is lost
-            most = LONGEST + 1 if kind != "MP3" else min(LONGEST + 1, len(data) / 1000 + 1)  # at 8 kbit/s
-            samples = sound.read(min(sound.frames, int(most * rate)), "float32", always_2d=True).copy()
-        except soundfile.LibsndfileError:
-            samples = _in_blocks(data)
-    if kind == "MP3" and not is_second_try:  # its length may be an estimate, or that of the first of several
-        with suppress(AttributeError, IndexError, RuntimeError, ValueError):
-            longer, _ = _decoded(_with_xing_header(data), name, is_second_try=True)
-            samples = longer if len(longer) > len(samples) + MP3_GAIN else samples
-    elif not is_second_try and (seconds := len(samples) / rate) < 0.99 * claimed < LONGEST:
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return self.tell() if whence == io.SEEK_END else super().seek(offset, whence)
+
+
+def _decoded(data: bytes, name: str) -> Sound:
+    """Decode by libsndfile, so that neither a wrong length nor a damaged end costs anything before it."""
+    samples, rate, claimed = _read(io.BytesIO(data))
+    if claimed is None:  # an MP3, whose header may tell the length of the first of several
+        longer, *_ = _read(_Endless(re.sub(b"Xing|Info|VBRI", bytes(4), data)))
+        samples = longer if len(longer) > len(samples) + MP3_GAIN else samples
+    elif (seconds := len(samples) / rate) < 0.99 * claimed < LONGEST:
         warn(f"{name} is cut off or damaged: {seconds:.2f} of {claimed:.2f} s are there.")
-    if not len(samples):
-        raise ValueError(f"{name} has no samples.")
     return samples, rate
 
 
-def _in_blocks(data: bytes) -> np.ndarray:
+def _read(file: io.BytesIO) -> tuple[np.ndarray, int, float | None]:
+    """Return samples, their rate and the seconds that the header claims, None for an MP3."""
     import soundfile
 
-    blocks = [np.zeros((0, 1), np.float32)]
-    with soundfile.SoundFile(io.BytesIO(data)) as sound, suppress(soundfile.LibsndfileError):
-        while len(block := sound.read(BLOCK, "float32", always_2d=True)):
-            blocks.append(block)
-    return np.concatenate(blocks[1:] or blocks)
+    with soundfile.SoundFile(file) as sound:
+        rate, is_mp3, blocks = sound.samplerate, sound.format == "MP3", []
+        most = round((LONGEST + 1) * rate)
+        size = min(sound.frames, most) if is_mp3 else BLOCK  # each read of an MP3 but the first loses a part
+        with suppress(soundfile.LibsndfileError):
+            while len(blocks) * size <= most and len(block := sound.read(size, "float32", always_2d=True)):
+                blocks.append(block)
+        return np.concatenate(blocks), rate, None if is_mp3 else sound.frames / rate
 
 
 def _with_true_size(data: bytes) -> bytes:
@@ -149,48 +142,28 @@ def _with_true_size(data: bytes) -> bytes:
         (size,) = struct.unpack("<I", data[at + 4 : at + 8])
         end = at + 8 + size
         if data[at : at + 4] == b"data":
-            if end < len(data) and not re.match(rb"\0?[ -~]{4}", data[end : end + 5]):  # no other chunk follows
-                return data[: at + 4] + struct.pack("<I", min(len(data) - at - 8, 2**32 - 1)) + data[at + 8 :]
-            break
+            is_right = end >= len(data) or re.match(rb"\0?[ -~]{4}", data[end : end + 5])  # another chunk follows
+            return data if is_right else data[: at + 4] + b"\xff" * 4 + data[at + 8 :]
         at = end + size % 2
     return data
-
-
-def _with_xing_header(mp3: bytes) -> bytes:
-    """Put a silent frame in front that claims more frames than there can be, so that all are decoded."""
-    at = 0
-    while mp3[at : at + 3] == b"ID3":
-        at += 10 + sum(byte << shift for byte, shift in zip(mp3[at + 6 : at + 10], (21, 14, 7, 0), strict=True))
-    at = re.compile(rb"\xff[\xe2\xe3\xf2\xf3\xfa\xfb]").search(mp3, at).start()  # layer III, MPEG 2.5, 2 or 1
-    one, two, three = mp3[at + 1 : at + 4]
-    is_mpeg_1, is_mono = one & 0x18 == 0x18, three & 0xC0 == 0xC0
-    rate = (44100, 48000, 32000)[two >> 2 & 3] // (1 if is_mpeg_1 else 2 if one & 0x18 == 0x10 else 4)
-    side = (17 if is_mono else 32) if is_mpeg_1 else (9 if is_mono else 17)
-    size = 144 * 128_000 // rate if is_mpeg_1 else 72 * 64_000 // rate  # at 128 and 64 kbit/s
-    header = bytes([0xFF, one | 1, two & 0x0C | (0x90 if is_mpeg_1 else 0x80), three]) + bytes(side)
-    return mp3[:at] + (header + b"Xing" + struct.pack(">II", 1, 2**24)).ljust(size, b"\0") + mp3[at:]
 
 
 def _by_pyav(data: bytes, name: str) -> list[Sound]:
     av = importlib.import_module("av")  # not asked for by the requirements, but often there
 
-    blocks, rate = [], 1
     with av.open(io.BytesIO(data)) as container:
-        resampler = av.AudioResampler(format="fltp")
-        for frame in container.decode(audio=0):
-            rate = frame.sample_rate
-            blocks += [f.to_ndarray().T for f in resampler.resample(frame)]
-            if sum(map(len, blocks[-1:])) * len(blocks) > (LONGEST + 1) * rate:
-                break
-    return [(np.concatenate(blocks), rate)]
+        resampler = av.AudioResampler(format="fltp", rate=SAMPLE_RATE)
+        frames = itertools.takewhile(lambda frame: (frame.time or 0) <= LONGEST + 1, container.decode(audio=0))
+        blocks = [f.to_ndarray().T for frame in frames for f in resampler.resample(frame)]
+    return [(np.concatenate(blocks), SAMPLE_RATE)]
 
 
 def _by_ffmpeg(data: bytes, name: str) -> list[Sound]:
-    command = [shutil.which("ffmpeg") or "ffmpeg", "-v", "error", "-i", "sound", "-t", str(LONGEST + 1), "-vn"]
+    how = ["-v", "error", "-i", "sound", "-t", str(LONGEST + 1), "-vn", "-c:a", "pcm_f32le", "sound.wav"]
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "sound").write_bytes(data)  # not through a pipe: M4A has its index at the end
-        run = [*command, "-c:a", "pcm_f32le", "sound.wav"]
-        subprocess.run(run, cwd=folder, check=True, capture_output=True, stdin=subprocess.DEVNULL, timeout=300)
+        quiet = {"capture_output": True, "stdin": subprocess.DEVNULL}
+        subprocess.run(["ffmpeg", *how], cwd=folder, check=True, timeout=300, **quiet)
         return [_decoded(Path(folder, "sound.wav").read_bytes(), name)]
 
 
@@ -198,19 +171,14 @@ def encode_wav(waveform: np.ndarray, rate: int, title: str, settings: dict) -> b
     """Return a 16-bit PCM WAV file; settings with a checkpoint become a comment, JSON with IPTC's term for it."""
     import soundfile
 
-    tags = {"title": shorten(title).encode("utf-8", "replace").decode()} if title else {}
-    for longest in (2000, 400, 80) if "checkpoint" in settings else ():  # libsndfile reads tags of less than 2048 bytes
-        plain = (int, float, type(None))
-        said = {k: v if isinstance(v, plain) else str(v)[:longest] for k, v in settings.items()}
-        comment = json.dumps({"digitalSourceType": IPTC, **said}, ensure_ascii=False)
-        comment = comment.encode("utf-8", "backslashreplace").decode()
-        tags |= {"software": "AudioLDM", "comment": comment}
-        if len(comment.encode()) < 2000:
-            break
+    tags = {"title": shorten(title)} if title else {}
+    if "checkpoint" in settings:  # texts are cut, as libsndfile reads tags of less than 2048 bytes
+        said = {k: v if isinstance(v, (int, float, type(None))) else str(v)[:200] for k, v in settings.items()}
+        tags |= {"software": "AudioLDM", "comment": json.dumps({"digitalSourceType": IPTC, **said}, ensure_ascii=False)}
     data = io.BytesIO()
     with soundfile.SoundFile(data, "w", rate, 1, "PCM_16", format="WAV") as file:
         for name, text in tags.items():
-            setattr(file, name, text)
+            setattr(file, name, text.encode("utf-8", "backslashreplace").decode())
         file.write(np.round(waveform.clip(-1, 1) * 32767).astype(np.int16))
     return data.getvalue()
 
