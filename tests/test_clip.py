@@ -5,7 +5,6 @@ from __future__ import annotations
 import html
 import json
 import os
-import shutil
 import subprocess
 import sys
 import textwrap
@@ -21,43 +20,30 @@ from utils.clip import Clip, compare
 RATE = 16_000
 WAVE = (0.41 * np.sin(2 * np.pi * 440 * np.arange(RATE) / RATE)).astype(np.float32)
 SETTINGS = {
-    "checkpoint": "mini-s-v2",
-    "prompt": "a dog barking",
-    "negative_prompt": None,
-    "num_inference_steps": 10,
-    "audio_length_in_s": 1.0,
-    "guidance_scale": 2.5,
-    "seed": 0,
-    "scheduler": "DDIMScheduler",
-    "dtype": "float32",
-}
+    "checkpoint": "mini-s-v2", "prompt": "a dog barking", "negative_prompt": None, "num_inference_steps": 10,
+    "audio_length_in_s": 1.0, "guidance_scale": 2.5, "seed": 0, "scheduler": "DDIMScheduler", "dtype": "float32",
+}  # fmt: skip
 
 
 def clip_of(waveform=WAVE, seconds=0.5, **settings) -> Clip:
     return Clip(waveform, RATE, {**SETTINGS, **settings}, seconds)
 
 
-def test_facts_in_one_line_without_what_varies_from_run_to_run():
-    says = 'Clip: 1.00 s at 16 kHz, peak 0.41, "a dog barking", mini-s-v2, 10 steps, guidance 2.5, seed 0.'
-    assert repr(clip_of(seconds=0.5)) == repr(clip_of(seconds=7)) == says
-    assert repr(clip_of(negative_prompt="low quality")).endswith(
-        '"a dog barking", without "low quality", mini-s-v2, 10 steps, guidance 2.5, seed 0.'
-    )
-    assert repr(Clip(WAVE)) == "Clip: 1.00 s at 16 kHz, peak 0.41."
-
-
 @pytest.mark.parametrize(
     ("beside", "says"),
     [
-        ({"latents": True}, "with latents"),
-        ({"callback": True, "prompt_embeds": True}, "with prompt_embeds and callback"),
-        ({"adapters": {"laser": 0.5}}, "with adapters {'laser': 0.5}"),
+        ({}, 'Clip: 1.00 s at 16 kHz, peak 0.41, "a dog barking", mini-s-v2, 10 steps, guidance 2.5, seed 0.'),
+        ({"negative_prompt": "low quality"}, '"a dog barking", without "low quality", mini-s-v2, 10 steps'),
+        ({"latents": True}, "seed 0, with latents."),
+        ({"callback": True, "prompt_embeds": True}, "seed 0, with prompt_embeds and callback."),
+        ({"adapters": {"laser": 0.5}}, "seed 0, with adapters {'laser': 0.5}."),
     ],
 )
-def test_what_went_in_beside_the_plain_call_is_named(beside, says):
+def test_facts_in_one_line_name_what_went_in_and_not_what_varies_from_run_to_run(beside, says):
     clip = clip_of(**beside)
-    assert clip.facts.endswith(f"seed 0, {says}") and says in repr(clip)
-    assert says in html.unescape(clip._repr_mimebundle_()["text/html"])
+    assert says in repr(clip) == repr(clip_of(seconds=7, **beside))
+    assert clip.facts in repr(clip) and clip.facts in html.unescape(clip._repr_mimebundle_()["text/html"])
+    assert repr(Clip(WAVE)) == "Clip: 1.00 s at 16 kHz, peak 0.41."
 
 
 @pytest.mark.parametrize("prompt", ["x" * 10_000, "two\nlines\r\n\tand\x00control\u202e", "«שלום» 😀 <b>"])
@@ -72,49 +58,38 @@ def test_shorten_keeps_what_fits():
 
 
 def test_waveform_is_float32_and_one_channel():
-    assert clip_of(WAVE.astype(np.float64)).waveform.dtype == np.float32
-    assert clip_of(WAVE[:8000]).duration == 0.5
+    assert clip_of(WAVE.astype(np.float64)).waveform.dtype == np.float32 and clip_of(WAVE[:8000]).duration == 0.5
     for bad in (np.zeros((2, 100)), np.zeros(0), 3.0):
-        with pytest.raises(ValueError, match=r"has the shape \(samples,\), at least one sample, not"):
+        with pytest.raises(ValueError, match=r"\(samples,\)"):
             Clip(bad)
 
 
 # ---- files
 
 
-def test_saved_as_16_bit_pcm_at_full_scale(tmp_path):
+def test_saved_as_16_bit_pcm_at_full_scale(tmp_path, monkeypatch, capfd):
     wave = np.array([0, 0.5, -0.5, 1, -1, 7, -7], dtype=np.float32)
     path = Clip(wave, RATE).save(tmp_path / "new" / "folder" / "sound.wav")
     info = soundfile.info(path)
     assert (info.samplerate, info.channels, info.format, info.subtype) == (RATE, 1, "WAV", "PCM_16")
     samples, _ = soundfile.read(path, dtype="int16")
     assert samples.tolist() == [0, 16384, -16384, 32767, -32767, 32767, -32767]
-    assert [p.name for p in path.parent.iterdir()] == ["sound.wav"]
-
-
-def test_saving_replaces_and_takes_a_string(tmp_path, monkeypatch, capfd):
-    monkeypatch.chdir(tmp_path)
-    assert clip_of().save("a.wav") == clip_of(WAVE[:100]).save("a.wav") == Path("a.wav")
-    assert soundfile.info("a.wav").frames == 100
+    monkeypatch.chdir(path.parent)
+    assert clip_of().save("sound.wav") == clip_of(WAVE[:100]).save("sound.wav") == Path("sound.wav")
+    assert soundfile.info(path).frames == 100 and [p.name for p in path.parent.iterdir()] == ["sound.wav"]
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_nan_and_infinity_are_refused_and_the_old_file_stays(tmp_path, bad):
+def test_nan_infinity_and_another_format_are_refused_and_the_old_file_stays(tmp_path):
     path = clip_of().save(tmp_path / "a.wav")
     before = path.read_bytes()
-    wave = WAVE.copy()
-    wave[5] = bad
-    with pytest.raises(ValueError, match=r"^The clip cannot be saved: its waveform has NaN or infinite samples\.$"):
-        clip_of(wave).save(path)
+    for bad in (np.nan, np.inf, -np.inf):
+        with pytest.raises(ValueError, match="NaN or infinite"):
+            clip_of(np.append(WAVE, bad)).save(path)
+    for name in ("techno.mp3", "techno", "techno.wav.part"):
+        with pytest.raises(ValueError, match=r"\.wav"):
+            clip_of().save(tmp_path / name)
     assert path.read_bytes() == before and len(list(tmp_path.iterdir())) == 1
-
-
-@pytest.mark.parametrize("name", ["techno.mp3", "techno", "techno.wav.part"])
-def test_another_format_than_wav_is_refused(tmp_path, name):
-    with pytest.raises(ValueError, match=r"must end in \.wav, not 'techno"):
-        clip_of().save(tmp_path / name)
-    assert not list(tmp_path.iterdir())
 
 
 def test_a_place_that_cannot_be_written_is_one_sentence(tmp_path):
@@ -160,10 +135,6 @@ def test_a_generated_sound_is_marked_as_made_by_a_model_and_its_samples_stay(tmp
     assert told["digitalSourceType"].endswith("trainedAlgorithmicMedia")
     assert told["prompt"] == prompt[: len(told["prompt"])] and len(told["prompt"]) >= min(len(prompt), 80)
     assert (told["checkpoint"], told["seed"], told["latents"]) == ("mini-s-v2", 0, True)
-    if ffprobe := shutil.which("ffprobe"):
-        command = [ffprobe, "-v", "error", "-show_entries", "format_tags", "-of", "json", str(path)]
-        tags = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)["format"]["tags"]
-        assert json.loads(tags["comment"]) == told
 
 
 def test_a_recording_is_not_marked_and_an_edited_one_is(tmp_path):

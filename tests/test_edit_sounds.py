@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import io
-
 import numpy as np
 import pytest
-import soundfile
 import torch
 
 from tools import lessons
@@ -26,41 +23,22 @@ def lesson() -> dict:
     names: dict = {"encode_audio": encode_audio, "log_mel_distance": log_mel_distance}
     for first in FIRST:
         (source,) = (source for source in cells if source.startswith(first))
-        for end in (
-            "\nlate = begin",
-            "\n\nSTRENGTHS",
-            "\n\nfills, dog",
-            "\n\ndraw(",
-            "\n\nspliced",
-            "\n\nstill",
-            "\n\nresults",
-        ):
-            source = source.partition(end)[0]
+        for end in ("late = begin", "\nSTRENGTHS", "\nfills, dog", "\ndraw(", "\nspliced", "\nstill", "\nresults"):
+            source = source.partition(f"\n{end}")[0]
         exec(source, names)
     return names
 
 
-def recorded(seconds: float, silence: float = 0.0, rate: int = 44_100) -> bytes:
-    """Return a FLAC file with a tone of 440 Hz after silence."""
-    tone = 0.5 * np.sin(2 * np.pi * 440 * np.arange(round(seconds * rate)) / rate)
-    file = io.BytesIO()
-    soundfile.write(file, np.concatenate([np.zeros(round(silence * rate)), tone]), rate, format="FLAC")
-    return file.getvalue()
-
-
 @pytest.mark.parametrize(("seconds", "silence"), [(0.05, 0), (1.003, 3.2), (7.7, 0.4)])
 def test_a_learners_file_of_any_length_passes_every_tool(lesson, seconds, silence):
-    mine = Clip.load(recorded(seconds, silence)).piece(lesson["SECONDS"])
+    tone = 0.5 * np.sin(2 * np.pi * 440 * np.arange(round(seconds * 44_100)) / 44_100)
+    tone = np.concatenate([np.zeros(round(silence * 44_100)), tone])
+    mine = Clip(tone, 44_100).resampled().piece(lesson["SECONDS"])
     assert len(mine.waveform) == len(lesson["barks"].waveform)
     assert np.abs(mine.waveform[:1600]).max() > 0.4  # it begins where the sound begins
     quiet = lesson["pauses"](mine)
     assert quiet.shape == (1, 1, lesson["frames"], 1) and not quiet.all()
     assert encode_audio(lesson["pipe"], lesson["mute"](mine, quiet)).shape[2] == lesson["frames"]
-
-
-def test_a_silent_file_is_refused(lesson):
-    with pytest.raises(ValueError, match="silent"):
-        Clip(np.zeros(48_000)).piece(lesson["SECONDS"])
 
 
 def test_the_recordings_are_what_the_recipe_makes():

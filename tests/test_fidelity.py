@@ -45,46 +45,31 @@ def unet_of(dim: int, heads: int | list[int]) -> UNet2DConditionModel:
         )  # fmt: skip
 
 
-def attentions(unet: UNet2DConditionModel) -> dict[str, torch.nn.Module]:
-    """The self-attention of every transformer block, by name."""
-    return {name: part for name, part in unet.named_modules() if name.endswith(("attn1", "attn2"))}
-
-
-def relative_error(found: torch.Tensor, right: torch.Tensor) -> float:
-    return float((found - right).norm() / right.norm())
+def attentions(unet: UNet2DConditionModel) -> list[torch.nn.Module]:
+    return [part for name, part in unet.named_modules() if name.endswith(("attn1", "attn2"))]
 
 
 def error_of(module: torch.nn.Module, head_channels: int) -> float:
     """How far a UNet's attention, given random numbers, is from the reference with heads of that many channels."""
-    module = module.to_empty(device="cpu")
+    module = module.to_empty(device="cpu").double()
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in module.parameters():
             parameter.copy_(torch.randn(parameter.shape, generator=generator) * 2 / math.sqrt(parameter.shape[-1]))
-        x = torch.randn(1, 64, module.to_q.in_features, generator=generator)
-        right = reference_attention(x[0].double(), _double(module.state_dict()), head_channels)
-        return relative_error(module(x)[0].double(), right)
-
-
-def _double(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    return {name: weight.double() for name, weight in weights.items()}
+        x = torch.randn(1, 64, module.to_q.in_features, generator=generator, dtype=torch.float64)
+        right = reference_attention(x[0], module.state_dict(), head_channels)
+        return float((module(x)[0] - right).norm() / right.norm())
 
 
 @pytest.mark.parametrize("dim", HEAD_CHANNELS)
-def test_with_the_originals_heads_every_level_computes_the_reference(dim):
+def test_with_the_originals_heads_every_level_computes_the_reference_and_with_the_hubs_something_else(dim):
     channels = tuple(dim * factor for factor in (1, 2, 3, 5))
     modules = attentions(unet_of(dim, original_heads(channels)))
     assert len(modules) == 2 * (2 * 3 + 1 + 3 * 3)  # two in each transformer: 6 on the way down, 1 in the middle, 9 up
-    levels = {module.to_q.in_features: module for module in modules.values()}
+    levels = {module.to_q.in_features: module for module in modules}
     assert set(levels) == set(channels[1:])
-    for module in levels.values():
-        assert error_of(module, HEAD_CHANNELS[dim]) < 1e-5
-
-
-@pytest.mark.parametrize("dim", HEAD_CHANNELS)
-def test_with_the_hubs_heads_it_computes_something_else(dim):
-    levels = {m.to_q.in_features: m for m in attentions(unet_of(dim, 8)).values()}
-    for width, module in levels.items():
+    assert all(error_of(module, HEAD_CHANNELS[dim]) < 1e-5 for module in levels.values())
+    for width, module in {m.to_q.in_features: m for m in attentions(unet_of(dim, 8))}.items():
         error = error_of(module, HEAD_CHANNELS[dim])
         same = width == 8 * HEAD_CHANNELS[dim]  # 256 channels of 32, 512 of 64: there 8 heads are the original's
         assert error < 1e-5 if same else error > 0.1, (width, error)
@@ -92,8 +77,6 @@ def test_with_the_hubs_heads_it_computes_something_else(dim):
 
 def test_the_heads_per_level():
     assert original_heads((128, 256, 384, 640)) == [4, 8, 12, 20]
-    assert original_heads((192, 384, 576, 960)) == [6, 12, 18, 30]
-    assert original_heads((256, 512, 768, 1280)) == [4, 8, 12, 20]
     with pytest.raises(ValueError, match="dim 128, 192 or 256.*dim 320"):
         original_heads((320, 640, 1280, 1280))
 
@@ -111,8 +94,8 @@ def test_load_pipeline_switches_the_heads_and_nothing_else(narrow):
     assert original.unet.config.attention_head_dim == [4, 2, 2, 3]
     weights, others = plain.unet.state_dict(), original.unet.state_dict()
     assert list(weights) == list(others) and all(torch.equal(weights[key], others[key]) for key in weights)
-    assert {module.heads for module in attentions(original.unet).values()} == {2, 3}
-    assert {module.heads for module in attentions(plain.unet).values()} == {8}
+    assert {module.heads for module in attentions(original.unet)} == {2, 3}
+    assert {module.heads for module in attentions(plain.unet)} == {8}
 
 
 def test_it_is_off_by_default_and_changes_the_sound(narrow):

@@ -41,21 +41,14 @@ class Outline(HTMLParser):
     def __init__(self, html: str):
         super().__init__()
         self.tags: list[tuple[str, dict]] = []
-        self.open: list[str] = []
         self.text = ""
         self.feed(html)
-        self.close()
 
     def handle_starttag(self, tag, attrs):
         self.tags.append((tag, dict(attrs)))
-        if tag not in ("img", "br"):
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
 
     def handle_data(self, data):
-        if not {"style", "script"} & set(self.open):
+        if self.tags[-1][0] not in ("style", "script"):
             self.text += data
 
     def all(self, tag: str) -> list[dict]:
@@ -66,7 +59,6 @@ def test_a_clip_shows_itself_with_everything_inside():
     bundle = clip_of()._repr_mimebundle_()
     assert set(bundle) == {*HTML, "image/png"} and bundle["text/plain"] == repr(clip_of())
     outline = Outline(bundle["text/html"])
-    assert not outline.open
     (picture,), (sound,), (script,) = outline.all("img"), outline.all("audio"), outline.all("script")
     assert picture["src"].startswith("data:image/png;base64,") and sound["src"].startswith("data:audio/mpeg;base64,")
     assert picture["alt"] == "Log-mel-spectrogram of a tone: 5.00 s, 0 to 8 kHz" and sound["aria-label"] == "a tone"
@@ -86,15 +78,12 @@ def test_the_html_is_the_same_every_time_and_small():
     assert len(html([clip_of()])) < 60_000
 
 
-def test_a_prompt_is_text_whatever_it_contains():
+def test_a_prompt_is_text_whatever_it_contains_and_short():
     outline = Outline(html([clip_of(prompt=NASTY, negative_prompt=NASTY)], [NASTY]))
     assert len(outline.all("script")) == 1 and len(outline.all("img")) == 1
     assert not any(name.startswith("on") for _, attributes in outline.tags for name in attributes)
     assert {"mathjax_ignore", "tex2jax_ignore"} <= set(outline.tags[0][1]["class"].split())  # and dollars are no maths
     assert NASTY in outline.text and outline.all("audio")[0]["aria-label"].count("<script>") == 2
-
-
-def test_a_prompt_of_10000_characters_is_shortened():
     made = html([clip_of(prompt="word " * 2000, negative_prompt="x" * 10_000)])
     assert made.count("word") < 120 and "x" * 80 not in re.sub(r"base64,[\w+/=]+", "", made)
 
@@ -114,15 +103,17 @@ def pixels(clip: Clip) -> np.ndarray:
     return np.asarray(image)
 
 
-def test_the_picture_has_low_tones_below_and_one_scale_for_all():
-    loud = pixels(clip_of())
+def test_the_picture_has_low_tones_below_and_one_scale_for_every_length_and_rate():
+    loud, soft = pixels(clip_of()), pixels(clip_of(TONE / 10))
     assert loud.shape == (64, 500)
     row = np.argmax(loud[:, 250])
     assert 63 - row == 21  # the band at 1000 Hz
-    soft = pixels(clip_of(TONE / 10))
     step = (DB_RANGE[1] - DB_RANGE[0]) / 63
     assert (int(loud[row, 250]) - int(soft[row, 250])) * step == pytest.approx(20, abs=step)
     assert (pixels(clip_of(0 * TONE)) == 0).all()
+    assert pixels(clip_of(np.tile(TONE, 12))).shape == (64, 1000) and pixels(clip_of(TONE[:20])).shape == (64, 1)
+    fast = Clip(0.25 * np.sin(2 * np.pi * 1000 * np.arange(44_100) / 44_100), 44_100)
+    assert np.argmax(pixels(fast)[:, 50]) == row
 
 
 def test_the_picture_for_paper_has_the_colours_of_the_player():
@@ -150,14 +141,6 @@ def test_only_a_sound_that_its_settings_make_again_has_them(monkeypatch, pipe, r
     beside = Clip(clip.waveform, RATE, {**clip.settings, "latents": True})
     for other in (changed, beside, clip_of(), Clip(TONE, RATE, {"file": "a.wav"})):
         assert "data-settings" not in html([other])
-
-
-def test_long_short_and_other_rates():
-    assert pixels(clip_of(np.tile(TONE, 12))).shape == (64, 1000)
-    assert pixels(clip_of(TONE[:20])).shape == (64, 1)
-    fast = Clip(0.25 * np.sin(2 * np.pi * 1000 * np.arange(44_100) / 44_100), 44_100)
-    assert 63 - np.argmax(pixels(fast)[:, 50]) == 21
-    assert len(html([Clip(TONE[:20])])) > 1000
 
 
 def test_compared_clips_share_the_time_axis():
@@ -205,21 +188,14 @@ def state(page, index: int) -> tuple[float, bool, float]:
     )
 
 
-def test_browser_nothing_in_a_prompt_is_executed(page):
-    assert page.title() == "safe"
-    assert NASTY in page.locator("figcaption").nth(2).inner_text()
-
-
-def test_browser_the_picture_fills_its_frame_whatever_the_page_says_of_pictures(page):
+def test_browser_nothing_in_a_prompt_is_executed_and_the_picture_fills_its_frame(page):
+    assert page.title() == "safe" and NASTY in page.locator("figcaption").nth(2).inner_text()
+    assert page.evaluate("[...document.querySelectorAll('audio')].map(a => a.duration)") == [5, 5, 2]
     boxes = page.locator(".aldm-plot").evaluate_all(
         "all => all.map(plot => [plot, plot.querySelector('img')].map(e => e.getBoundingClientRect()))"
         ".map(([plot, img]) => [img.height / plot.height, img.width / plot.width])"
     )
     assert boxes == [[1, 1], [1, 1], [1, pytest.approx(0.4, abs=0.01)]]
-
-
-def test_browser_the_sound_has_the_length_of_the_clip(page):
-    assert page.evaluate("[...document.querySelectorAll('audio')].map(a => a.duration)") == [5, 5, 2]
 
 
 def test_browser_click_and_keys_seek(page):

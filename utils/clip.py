@@ -157,10 +157,9 @@ class Clip:
         return write_whole(path, self.wav())
 
     def __repr__(self) -> str:
-        parts = [f"{self.duration:.2f} s at {self.sample_rate / 1000:g} kHz", f"peak {self.peak:.2f}"]
-        parts += [f'"{shorten(self.title)}"'] if self.title else []
-        parts += [self.facts] if self.facts else []
-        return f"Clip: {', '.join(parts)}."
+        sound = f"{self.duration:.2f} s at {self.sample_rate / 1000:g} kHz, peak {self.peak:.2f}"
+        title = self.title and f'"{shorten(self.title)}"'
+        return f"Clip: {', '.join(filter(None, [sound, title, self.facts]))}."
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, str]:
         return {"text/plain": repr(self), **mime_bundle([self])}

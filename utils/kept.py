@@ -10,6 +10,7 @@ import hashlib
 import io
 import json
 import re
+from contextlib import suppress
 from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,17 +40,14 @@ def fingerprint(pipe: AudioLDMPipeline) -> str:
     patches. The scheduler's default values are left out: another version of diffusers may have more.
     """
     facts = [checkpoint_name(pipe), list(pipe.tokenizer(PROBE.prompt).input_ids), adapters_of(pipe)]
-    chosen = set(pipe.scheduler.config) - {*pipe.scheduler.config.get("_use_default_values", [])}
-    facts += [
-        type(pipe.scheduler).__name__,
-        *(f"{key}={pipe.scheduler.config[key]}" for key in sorted(chosen) if key[0] != "_"),
-    ]
+    config = pipe.scheduler.config
+    chosen = sorted({*config} - {*config.get("_use_default_values", [])})
+    facts += [type(pipe.scheduler).__name__, *(f"{key}={config[key]}" for key in chosen if key[0] != "_")]
     for name, part in sorted(pipe.components.items()):
         for key, value in sorted(part.named_parameters()) if isinstance(part, torch.nn.Module) else ():
             weight = value.detach().reshape(-1).view(torch.uint8).cpu().numpy()
             facts.append((f"{name}.{key} {value.dtype}", joblib.hash(weight)))
-    seen: list = []
-    frames = pipe.vocoder.config.model_in_dim // pipe.vae_scale_factor
+    frames, seen = pipe.vocoder.config.model_in_dim // pipe.vae_scale_factor, []
     seen.append(sample(pipe, [PROBE], frames, 2, 1.5, lambda _step, _t, now: seen.append(now.float().cpu())))
     digits = 3 if pipe.unet.dtype == torch.float32 else 1  # machines differ in the last ones
     return joblib.hash([*facts, *(_outline(values, digits) for values in seen)])
@@ -106,7 +104,6 @@ def read_clip(path: Path) -> Clip:
 
 
 def is_whole(path: Path) -> bool:
-    try:
+    with suppress(OSError):
         return bool(read_clip(path))
-    except OSError:
-        return False
+    return False

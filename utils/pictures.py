@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -28,22 +29,14 @@ KILOHERTZ = (500, 1000, 2000, 4000, 8000)  # marked on the frequency axis
 WIDTH = 6.4  # inches: 640 pixels, in which letters of 12 points are still 9 pixels high on a phone 345 pixels wide
 LINES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito 2008
 MARKERS = "osD^vPX"
-FONTS = set(font_manager.get_font_names())
-# Those installed of the fonts with scripts that matplotlib's own lacks (Chinese, Arabic, Indic, emoji ...)
-SCRIPTS = [
-    name
-    for name in (
-        "Noto Sans CJK SC", "Noto Sans CJK JP", "Microsoft YaHei", "PingFang SC", "Hiragino Sans", "WenQuanYi Zen Hei",
-        "Malgun Gothic", "Noto Sans Arabic", "Noto Sans Devanagari", "Nirmala UI", "Noto Emoji", "Segoe UI Emoji",
-        "Symbola",
-    )
-    if name in FONTS
-]  # fmt: skip
+SCRIPTS = "CJK (SC|JP)|YaHei|PingFang SC|Hiragino|WenQuanYi|Malgun|Sans (Arabic|Devanagari)|Nirmala|(Noto|UI) Emoji"
+# the installed fonts of these scripts, which matplotlib's own lacks
+FONTS = sorted(name for name in font_manager.get_font_names() if re.search(SCRIPTS, name))
 STYLE = {
     "figure.dpi": 100,
     "figure.constrained_layout.use": True,
     "figure.facecolor": "white",
-    "font.family": ["DejaVu Sans", *SCRIPTS],
+    "font.family": ["DejaVu Sans", *FONTS],
     "font.size": 12,
     "axes.titlesize": 12,
     "axes.spines.top": False,
@@ -53,8 +46,6 @@ STYLE = {
     "legend.frameon": False,
     "text.parse_math": False,  # a prompt may have dollars
 }
-
-
 Sound = Clip | np.ndarray  # an array is a log-mel-spectrogram, (frames, 64), natural logarithm of the magnitude
 
 
@@ -62,11 +53,13 @@ Sound = Clip | np.ndarray  # an array is a log-mel-spectrogram, (frames, 64), na
 class Picture:
     """A matplotlib `figure`, and the words that stand for it, `alt`. Explained in lesson 01.
 
-    `picture.figure.savefig("name.svg")` keeps it in any format that matplotlib knows.
+    `picture.figure.savefig("name.svg")` keeps it in any format that matplotlib knows. A film is animated WebP, `webp`,
+    with its last picture in `figure`; it runs only while it is opened, so that nothing moves beside a text.
     """
 
     figure: Figure
     alt: str
+    webp: bytes = b""
 
     @property
     def png(self) -> bytes:
@@ -78,30 +71,17 @@ class Picture:
         drawn.quantize(256, dither=Image.Dither.NONE).save(png, "PNG")
         return png.getvalue()
 
-    def _html(self, png: str) -> str:
-        return f'<img alt="{escape(self.alt)}" style="max-width:100%" src="data:image/png;base64,{png}">'
-
     def __repr__(self) -> str:
         return self.alt
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, str]:
         """Return the picture with its words, and bare for PDF, Word and LaTeX, which read no HTML."""
-        png = base64.b64encode(self.png).decode()
-        return {"text/plain": self.alt, "text/html": self._html(png), "image/png": png}
-
-
-@dataclass(frozen=True, repr=False, eq=False)
-class Film(Picture):
-    """Pictures that follow one another, as animated WebP; `figure` is the last. Explained in lesson 03.
-
-    It runs only while it is opened, so that nothing moves beside what is being read.
-    """
-
-    webp: bytes
-
-    def _html(self, png: str) -> str:
-        image = f'<img alt="{escape(self.alt)}" src="data:image/webp;base64,{base64.b64encode(self.webp).decode()}">'
-        return f"<details><summary>Open to see the film, close to stop it</summary>{image}</details>"
+        png, film = (base64.b64encode(data).decode() for data in (self.png, self.webp))
+        html = f'<img alt="{escape(self.alt)}" style="max-width:100%" src="data:image/png;base64,{png}">'
+        if film:
+            image = f'<img alt="{escape(self.alt)}" src="data:image/webp;base64,{film}">'
+            html = f"<details><summary>Open to see the film, close to stop it</summary>{image}</details>"
+        return {"text/plain": self.alt, "text/html": html, "image/png": png}
 
 
 def draw_spectrogram(axes: Axes, sound: Sound):

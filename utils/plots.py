@@ -19,11 +19,10 @@ from matplotlib.ticker import MaxNLocator
 from .clip import Clip
 from .features import DB_PER_NEPER
 from .intervals import Interval
-from .pictures import LINES, MARKERS, STYLE, WIDTH, Film, Picture, Sound, describe, draw_spectrogram, title_of
+from .pictures import LINES, MARKERS, STYLE, WIDTH, Picture, Sound, describe, draw_spectrogram, title_of
 
 if TYPE_CHECKING:
     import torch
-    from matplotlib.axes import Axes
 
 
 def waveform(clip: Clip, alt: str = "") -> Picture:
@@ -96,7 +95,7 @@ def grid(
     return Picture(figure, describe(sounds, row_labels, column_labels, title, alt))
 
 
-def film(mels: Sequence[np.ndarray], labels: Sequence[str], alt: str = "") -> Film:
+def film(mels: Sequence[np.ndarray], labels: Sequence[str], alt: str = "") -> Picture:
     """Make a film, a frame for each log-mel-spectrogram, (frames, 64) as in `grid`, under its label.
 
     Explained in lesson 03.
@@ -116,7 +115,7 @@ def film(mels: Sequence[np.ndarray], labels: Sequence[str], alt: str = "") -> Fi
     picture.figure.set_layout_engine(layout)
     webp, pauses = io.BytesIO(), [150] * (len(frames) - 1) + [2000]  # milliseconds
     frames[0].save(webp, "WEBP", save_all=True, append_images=frames[1:], duration=pauses, loop=0, quality=60)
-    return Film(picture.figure, f"Film of {len(frames)} spectrograms. {alt}".strip(), webp.getvalue())
+    return Picture(picture.figure, f"Film of {len(frames)} spectrograms. {alt}".strip(), webp.getvalue())
 
 
 def stages(tensors: Mapping[str, torch.Tensor | np.ndarray], parts: Sequence[str], alt: str = "") -> Picture:
@@ -168,29 +167,36 @@ def curve(
     """
     if not series:
         raise ValueError("There is nothing to draw: series is empty.")
+    all_series = [*series.items(), *(second or {}).items()]
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 4.0))
         left = figure.subplots()
         left.set(xlabel=x_label, ylabel=textwrap.fill(y_label, 34), xscale="log" if log_x else "linear")
-        lines = [_line(left, i, name, *points) for i, (name, points) in enumerate(series.items())]
         if second:
             right = left.twinx()
             right.spines.right.set_visible(True)
-            more = enumerate(second.items(), len(series))
-            lines += [_line(right, i, name, *points, linestyle="--") for i, (name, points) in more]
             right.set_ylabel(textwrap.fill(f"{second_label} (dashed)", 34))
-        names = [*series, *(second or {})]
+        lines = []
+        for i, (name, (x, y)) in enumerate(all_series):
+            axes, style = (left, "-") if i < len(series) else (right, "--")
+            look = {"color": LINES[i % len(LINES)], "marker": MARKERS[i % len(MARKERS)], "linestyle": style}
+            mean = list(map(float, y))
+            bars = [(v.mean - v.low, v.high - v.mean) if isinstance(v, Interval) else (0, 0) for v in y]
+            axes.errorbar(x, mean, np.transpose(bars), color=look["color"], linestyle="", capsize=3, linewidth=1.2)
+            lines += axes.plot(x, mean, label=name, **look)
         if log_x:
-            ticks = sorted({float(x) for xs, _ in [*series.values(), *(second or {}).values()] for x in xs})
+            ticks = sorted({float(x) for _, (xs, _) in all_series for x in xs})
             left.set_xticks(ticks, [f"{x:g}" for x in ticks])
             left.minorticks_off()
         if knee is not None:
             left.axvline(knee, color="grey", linestyle=":", linewidth=1.2)
             place = dict(xycoords=("data", "axes fraction"), ha="center", va="bottom", color="#444444")
             left.annotate(f"knee: {knee:g}", (knee, 1.0), **place)
-        figure.legend(handles=lines, loc="outside upper left", ncols=2 if max(map(len, names)) < 24 else 1)
+        figure.legend(
+            handles=lines, loc="outside upper left", ncols=2 if max(len(name) for name, _ in all_series) < 24 else 1
+        )
     said = (f"{float(y):.2f} at {x:g}" for points in series.values() for x, y in zip(*points, strict=True))
-    words = f"Curves of {y_label} against {x_label}: {', '.join([*series, *(second or {})])}. {', '.join(said)}."
+    words = f"Curves of {y_label} against {x_label}: {', '.join(name for name, _ in all_series)}. {', '.join(said)}."
     words += f" The knee is marked at {knee:g}." if knee is not None else ""
     return Picture(figure, f"{words} {alt}".strip())
 
@@ -239,11 +245,3 @@ def effects(
     said = [f"{name}: {i}" + (f", {i.verdict(comparisons)}" if comparisons else "") for name, i in intervals.items()]
     band = f" Grey: less than {matters:g} either way, too little to matter." if matters is not None else ""
     return Picture(figure, f"{x_label}, dots with 95% intervals. {'; '.join(said)}.{band} {alt}".strip())
-
-
-def _line(axes: Axes, index: int, name: str, x: Sequence[float], y: Sequence, linestyle: str = "-"):
-    mean = list(map(float, y))
-    bars = [(v.mean - v.low, v.high - v.mean) if isinstance(v, Interval) else (0, 0) for v in y]
-    colour, marker = LINES[index % len(LINES)], MARKERS[index % len(MARKERS)]
-    axes.errorbar(x, mean, np.transpose(bars), color=colour, linestyle="", capsize=3, linewidth=1.2)
-    return axes.plot(x, mean, color=colour, marker=marker, linestyle=linestyle, label=name)[0]
