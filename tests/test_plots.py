@@ -14,7 +14,6 @@ import pytest
 from matplotlib import pyplot
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
-from nbclient import NotebookClient
 from nbconvert import LatexExporter
 from nbconvert.nbconvertapp import NbConvertApp
 from PIL import Image
@@ -191,17 +190,7 @@ def test_a_film_shows_one_spectrogram_after_the_other():
     assert 'alt="Film of 3 spectrograms. Noise, then a dog."' in film._repr_mimebundle_()["text/html"]
 
 
-# ---- in notebooks, and outside of them
-
-
-def test_a_notebook_gets_one_output_even_with_pyplot_inline():
-    code = "%matplotlib inline\nimport matplotlib.pyplot\nfrom utils import Clip, plots\n"
-    code += "plots.waveform(Clip([0.5] * 16000))"
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
-    NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
-    (output,) = notebook.cells[0].outputs
-    assert set(output.data) == {"text/plain", "text/html", "image/png"}
-    assert output.data["text/plain"] == "Waveform of a sound: 1.00 s across."
+# ---- outside of notebooks
 
 
 def test_every_export_has_the_figures_and_those_that_play_sound_the_players(tmp_path):

@@ -110,9 +110,7 @@ def interval(
         of = list(groups)
         sample = np.array([np.mean([v for v, g in zip(sample, of, strict=True) if g == s]) for s in dict.fromkeys(of)])
     if sample.ndim != 1 or len(sample) < 2 or not np.isfinite(sample).all():
-        raise ValueError(
-            f"An interval needs finite numbers of 2 subjects or more, not {reprlib.repr(sample.tolist())}."
-        )
+        raise ValueError(f"An interval needs finite numbers of 2 subjects, not {reprlib.repr(sample.tolist())}.")
     mean = float(sample.mean())
     if np.ptp(sample) <= ROUNDING * scale:  # nothing varies: the test would divide by zero
         return Interval(mean, mean, mean, len(sample), unit, float(mean == 0))

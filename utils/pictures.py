@@ -41,6 +41,10 @@ STYLE = {
     "axes.titlesize": 12,
     "axes.spines.top": False,
     "axes.spines.right": False,
+    "image.aspect": "auto",
+    "image.cmap": "magma",
+    "image.interpolation": "nearest",
+    "image.origin": "lower",
     "lines.linewidth": 1.8,
     "lines.markersize": 5,
     "legend.frameon": False,
@@ -89,17 +93,9 @@ def draw_spectrogram(axes: Axes, sound: Sound):
     mel = visible_mel(sound) if isinstance(sound, Clip) else np.asarray(sound)
     if mel.ndim != 2 or mel.dtype == object:
         raise TypeError(f"A spectrogram is drawn of a Clip or an array (frames, 64), not of {type(sound).__name__}.")
-    low, high = DB_RANGE
-    image = axes.imshow(
-        DB_PER_NEPER * mel.T,
-        extent=(0, len(mel) * HOP_LENGTH / SAMPLE_RATE, 0, 1),  # a row a mel band, so the height is in mel
-        origin="lower",
-        aspect="auto",
-        interpolation="nearest",
-        cmap=matplotlib.colormaps["magma"].resampled(COLOURS),
-        vmin=low,
-        vmax=high,
-    )
+    extent = (0, len(mel) * HOP_LENGTH / SAMPLE_RATE, 0, 1)  # a row a mel band, so the height is in mel
+    colours = matplotlib.colormaps["magma"].resampled(COLOURS)
+    image = axes.imshow(DB_PER_NEPER * mel.T, extent=extent, cmap=colours, clim=DB_RANGE)
     axes.set_yticks(mel_height(np.array(KILOHERTZ)), [f"{f / 1000:g}" for f in KILOHERTZ])
     axes.set(xlabel="Time (s)", ylabel="Frequency (kHz)")
     axes.label_outer()

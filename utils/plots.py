@@ -132,7 +132,7 @@ def stages(tensors: Mapping[str, torch.Tensor | np.ndarray], parts: Sequence[str
         for i, ((name, array), part) in enumerate(zip(arrays.items(), parts, strict=True), 1):
             axes, values = figure.add_subplot(rows, 3, i), array[(0,) * max(1, array.ndim - 2)]
             if values.ndim == 2:
-                axes.imshow(values.T, origin="lower", aspect="auto", interpolation="nearest", cmap="magma")
+                axes.imshow(values.T)
             else:
                 axes.plot(values, color=LINES[0], linewidth=0.8)
             axes.set_title(f"{name}\n{' × '.join(map(str, array.shape))}")
@@ -168,6 +168,7 @@ def curve(
     if not series:
         raise ValueError("There is nothing to draw: series is empty.")
     all_series = [*series.items(), *(second or {}).items()]
+    names = [name for name, _ in all_series]
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 4.0))
         left = figure.subplots()
@@ -177,13 +178,12 @@ def curve(
             right.spines.right.set_visible(True)
             right.set_ylabel(textwrap.fill(f"{second_label} (dashed)", 34))
         lines = []
-        for i, (name, (x, y)) in enumerate(all_series):
+        for i, (_, (x, y)) in enumerate(all_series):
             axes, style = (left, "-") if i < len(series) else (right, "--")
             look = {"color": LINES[i % len(LINES)], "marker": MARKERS[i % len(MARKERS)], "linestyle": style}
-            mean = list(map(float, y))
             bars = [(v.mean - v.low, v.high - v.mean) if isinstance(v, Interval) else (0, 0) for v in y]
-            axes.errorbar(x, mean, np.transpose(bars), color=look["color"], linestyle="", capsize=3, linewidth=1.2)
-            lines += axes.plot(x, mean, label=name, **look)
+            drawn = axes.errorbar(x, list(map(float, y)), np.transpose(bars), capsize=3, elinewidth=1.2, **look)
+            lines.append(drawn[0])
         if log_x:
             ticks = sorted({float(x) for _, (xs, _) in all_series for x in xs})
             left.set_xticks(ticks, [f"{x:g}" for x in ticks])
@@ -192,11 +192,9 @@ def curve(
             left.axvline(knee, color="grey", linestyle=":", linewidth=1.2)
             place = dict(xycoords=("data", "axes fraction"), ha="center", va="bottom", color="#444444")
             left.annotate(f"knee: {knee:g}", (knee, 1.0), **place)
-        figure.legend(
-            handles=lines, loc="outside upper left", ncols=2 if max(len(name) for name, _ in all_series) < 24 else 1
-        )
+        figure.legend(lines, names, loc="outside upper left", ncols=2 if max(map(len, names)) < 24 else 1)
     said = (f"{float(y):.2f} at {x:g}" for points in series.values() for x, y in zip(*points, strict=True))
-    words = f"Curves of {y_label} against {x_label}: {', '.join(name for name, _ in all_series)}. {', '.join(said)}."
+    words = f"Curves of {y_label} against {x_label}: {', '.join(names)}. {', '.join(said)}."
     words += f" The knee is marked at {knee:g}." if knee is not None else ""
     return Picture(figure, f"{words} {alt}".strip())
 

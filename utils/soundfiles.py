@@ -194,6 +194,4 @@ def scaled(samples: np.ndarray) -> np.ndarray:
     if kind in "iu" and size <= 4:
         half = 2.0 ** (8 * size - 1)
         return np.ascontiguousarray((samples.astype(np.float64) - (half if kind == "u" else 0)) / half, np.float32)
-    raise TypeError(
-        f"Samples are floats in -1...1, or integers of 8 to 32 bits as sound files have, not {samples.dtype}."
-    )
+    raise TypeError(f"Samples are floats in -1...1, or integers of 8 to 32 bits, not {samples.dtype}.")
