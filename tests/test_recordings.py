@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import warnings
 
 import numpy as np
@@ -118,8 +119,8 @@ def test_every_form_of_a_file_is_taken_and_no_other(tmp_path, monkeypatch):
             assert clip.duration == 1.28 and clip.settings["file"] in ("x.wav", "the upload", "the file")
     with pytest.raises(ValueError, match="closed"):
         Clip.load(file)
-    with path.open() as text:
-        for given in (text, io.StringIO("RIFF"), None, np.zeros(9), {"dog.wav": WAV}, 7, [path]):
+    with path.open() as text, tempfile.NamedTemporaryFile("w+") as wrapped:
+        for given in (text, wrapped, io.StringIO("RIFF"), None, np.zeros(9), {"dog.wav": WAV}, 7, [path]):
             with pytest.raises(TypeError, match=f"takes a path.* not {type(given).__name__}"):
                 Clip.load(given)
 

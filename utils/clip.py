@@ -91,7 +91,7 @@ class Clip:
         return Clip(np.pad(cut, (0, count - len(cut))), self.sample_rate, self.settings, self.seconds)
 
     def resampled(self, rate: int = SAMPLE_RATE) -> Clip:
-        """The clip at another sample rate in Hz (itself, if it has that one). Explained in lesson 07.
+        """Return the clip at another sample rate in Hz (itself, if it has that one). Explained in lesson 07.
 
         Source: `librosa.resample`, soxr's high quality.
         """
@@ -114,14 +114,14 @@ class Clip:
 
     @property
     def title(self) -> str:
-        """What it is called: its prompt, or the name of its file."""
+        """The prompt, or the name of the file, or nothing."""
         return self.settings.get("prompt") or self.settings.get("file") or ""
 
     @property
     def facts(self) -> str:
         """The settings in one line, without the prompt: 'mini-s-v2, 10 steps, guidance 2.5, seed 0'.
 
-        Whatever went in beside the plain call is named, as the clip cannot be made from its settings alone.
+        Arguments beside the plain call's are named, as the clip cannot be made from its settings alone.
         """
         s = self.settings
         parts = [f'without "{shorten(s["negative_prompt"])}"'] if s.get("negative_prompt") else []
@@ -183,7 +183,7 @@ class Comparison:
 def compare(
     clips: Clip | Sequence[Clip], labels: Sequence[str] | None = None, columns: int | None = None
 ) -> Comparison:
-    """Players side by side, on one time, frequency and loudness scale; starting one stops the others.
+    """Show players side by side, on one time, frequency and loudness scale; starting one stops the others.
 
     Loudness is as generated: nothing is normalised (`IPython.display.Audio` does that by default, which hides
     differences in level).

@@ -77,6 +77,7 @@ def _digest(facts: object, sound: bytes = b"") -> str:
 
 
 def path_of(folder: Path, point: tuple, print_of: str) -> Path:
+    """Return the place of the clip that these settings and this fingerprint make."""
     words = re.sub(r"[^a-z0-9]+", "-", point.prompt.lower())[:40].strip("-") or "clip"  # for people; the hash counts
     return folder / f"{words}-{_digest([point._asdict(), print_of])[:24]}.wav"
 
@@ -104,6 +105,7 @@ def read_clip(path: Path) -> Clip:
 
 
 def is_whole(path: Path) -> bool:
+    """Return whether a kept clip is there and undamaged."""
     with suppress(OSError):
         return bool(read_clip(path))
     return False

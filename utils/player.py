@@ -37,20 +37,18 @@ NO_MATHS = "mathjax_ignore tex2jax_ignore"  # classes within which dollars are t
 
 
 def mime_bundle(clips: Sequence[Any], labels: Sequence[str] | None = None, columns: int | None = None) -> dict:
-    """Return text/html, the players, and image/png, the spectrograms for paper, where no player plays."""
+    """Return text/html, the players, and image/png, the spectrograms for paper, where no player plays.
+
+    All are shown on one time axis, frequency axis and dB range; see `compare`.
+    """
     drawn, labels = [spectrogram_png(clip) for clip in clips], labels or [""] * len(clips)
-    html = player(clips, labels, columns, drawn)
-    return {"text/html": html, "image/png": _base64(static_png(clips, labels, drawn))}
-
-
-def player(clips: Sequence[Any], labels: Sequence[str], columns: int | None, drawn: Sequence[bytes]) -> str:
-    """Return HTML that shows and plays the clips, on one time axis, frequency axis and dB range; see `compare`."""
     axis = max(clip.duration for clip in clips)
     figures = [_figure(clip, label, axis, png) for clip, label, png in zip(clips, labels, drawn, strict=True)]
     # MathJax leaves dollars alone by these classes, and JupyterLab the keys where shortcuts are suppressed
     opening = f'<div class="aldm {NO_MATHS}" style="--n:{columns or len(clips)}" data-lm-suppress-shortcuts="true">'
     style, script = _beside("player.css"), _beside("player.js")
-    return "\n".join([opening, f"<style>\n{style}</style>", *figures, f"<script>{script}</script>", "</div>"])
+    html = "\n".join([opening, f"<style>\n{style}</style>", *figures, f"<script>{script}</script>", "</div>"])
+    return {"text/html": html, "image/png": _base64(static_png(clips, labels, axis, drawn))}
 
 
 @lru_cache
@@ -125,13 +123,12 @@ def spectrogram_png(clip: Any) -> bytes:
     return png.getvalue()
 
 
-def static_png(clips: Sequence[Any], labels: Sequence[str], drawn: Sequence[bytes]) -> bytes:
-    """Return the spectrograms on one time axis, below each other and in their own colours, each under its words."""
+def static_png(clips: Sequence[Any], labels: Sequence[str], axis: float, drawn: Sequence[bytes]) -> bytes:
+    """Return the spectrograms on a time axis of so many seconds, below each other, each under its words."""
     from matplotlib import font_manager
     from PIL import Image, ImageDraw, ImageFont
 
-    axis, white = max(clip.duration for clip in clips), COLOURS
-    sheet = Image.new("P", (512, (24 + 128) * len(clips)), white)
+    sheet = Image.new("P", (512, (24 + 128) * len(clips)), COLOURS)  # which is white
     sheet.putpalette(Image.open(io.BytesIO(drawn[0])).getpalette()[: 3 * COLOURS] + [255] * 3)
     font = ImageFont.truetype(font_manager.findfont("DejaVu Sans"), 15)
     for row, (clip, label, png) in enumerate(zip(clips, labels, drawn, strict=True)):

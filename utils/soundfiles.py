@@ -43,12 +43,13 @@ def read_file(file: str | os.PathLike | bytes | BinaryIO) -> tuple[bytes, str]:
             return path.read_bytes(), path.name
         except OSError as error:
             raise type(error)(error.errno, f"The recording cannot be read: {error.strerror}", str(path)) from None
-    if isinstance(file, io.TextIOBase) or not hasattr(file, "read"):
-        takes = 'a path, a file opened with "rb", or the bytes of one, such as upload["dog.wav"]'
-        raise TypeError(f"Clip.load takes {takes}, not {type(file).__name__}.")
-    with suppress(io.UnsupportedOperation, AttributeError):  # a pipe has no beginning to go back to
-        file.seek(0)
-    return file.read(), Path(str(getattr(file, "name", "the file"))).name
+    if hasattr(file, "read") and not isinstance(file, io.TextIOBase):
+        with suppress(OSError, AttributeError):  # a pipe has no beginning to go back to
+            file.seek(0)
+        if isinstance(data := file.read(), bytes):
+            return data, Path(str(getattr(file, "name", "the file"))).name
+    takes = 'a path, a file opened with "rb", or the bytes of one, such as upload["dog.wav"]'
+    raise TypeError(f"Clip.load takes {takes}, not {type(file).__name__}.")
 
 
 def decode(data: bytes, name: str) -> np.ndarray:
@@ -168,11 +169,14 @@ def _by_ffmpeg(data: bytes, name: str) -> list[Sound]:
 
 
 def encode_wav(waveform: np.ndarray, rate: int, title: str, settings: dict) -> bytes:
-    """Return a 16-bit PCM WAV file; settings with a checkpoint become a comment, JSON with IPTC's term for it."""
+    """Return a 16-bit PCM WAV file with a title; where settings name a checkpoint, also marked as made by a model.
+
+    The mark is IPTC's term for it and the settings, JSON in the comment, with texts of at most 200 characters.
+    """
     import soundfile
 
     tags = {"title": shorten(title)} if title else {}
-    if "checkpoint" in settings:  # texts are cut, as libsndfile reads tags of less than 2048 bytes
+    if "checkpoint" in settings:  # libsndfile reads tags of less than 2048 bytes
         said = {k: v if isinstance(v, (int, float, type(None))) else str(v)[:200] for k, v in settings.items()}
         tags |= {"software": "AudioLDM", "comment": json.dumps({"digitalSourceType": IPTC, **said}, ensure_ascii=False)}
     data = io.BytesIO()
