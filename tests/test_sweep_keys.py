@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import gc
 import shutil
+import subprocess
+import sys
 import weakref
 from functools import partial
+from pathlib import Path
 
 import diffusers
 import numpy as np
@@ -13,6 +16,7 @@ import pytest
 import torch
 
 from tests.test_sweep import PROMPTS, TINY, assert_same_sound, kept, module, waveforms
+from tools import lessons
 from utils import load_pipeline, sweep
 
 
@@ -136,6 +140,19 @@ def test_adapters_their_scales_and_off_are_told_apart(adapted, tmp_path, generat
     assert [table.get("adapters", ["none"])[0] for table in tables] == [
         "laser 0", "laser 0.5", "laser 1", "laser 0.5", "none",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("bound", ["3.0", "2.9"])
+def test_a_project_whose_sound_path_changed_makes_its_own_clips(random_checkpoint, tmp_path, bound):
+    """A copy of the project, as it is and with another bound of the vocoder, beside the clips of this one."""
+    clips = Path(sweep(str(random_checkpoint), "rain", seeds=0, folder=tmp_path / "clips", **TINY).file[0])
+    shutil.copytree(lessons.ROOT / "utils", tmp_path / "utils")
+    source = tmp_path / "utils" / "vocoder.py"
+    source.write_text(source.read_text(encoding="utf-8").replace("LOUDEST = 3.0", f"LOUDEST = {bound}"))
+    call = f"sweep({str(random_checkpoint)!r}, 'rain', seeds=0, folder={str(tmp_path / 'clips')!r}, **{TINY})"
+    run = subprocess.run([sys.executable, "-c", f"from utils import sweep; {call}"], cwd=tmp_path, capture_output=True)
+    assert run.returncode == 0, run.stderr
+    assert (list(clips.parent.glob("*.wav")) == [clips]) == (bound == "3.0")
 
 
 def test_another_version_of_the_libraries_has_the_same_fingerprint(own):

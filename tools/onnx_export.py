@@ -17,15 +17,14 @@ import numpy as np
 import onnx
 import torch
 from matplotlib import colormaps
-from torch.nn.functional import normalize, pad
+from torch.nn.functional import normalize
 
 from mini import captions
 from mini.sounds import CLASSES
 from utils import load_pipeline
-from utils.features import HOP_LENGTH, LOG_FLOOR, mel_filterbank
+from utils.features import HOP_LENGTH, mel_filterbank
 from utils.player import COLOURS, DB_RANGE
 from utils.soundfiles import IPTC
-from utils.vocoder import EDGE, LOUDEST
 
 NAMES = ["mini-s-v2", "mini-s", "mini-m", "mini-l"]
 FRAMES = 63  # of the latents while tracing: odd, so that the sizes on the way up are read from the graph
@@ -53,8 +52,7 @@ def predict(pipe, latents, timestep, embedding):
 
 def decode(pipe, latents):  # to the log-mel-spectrogram, and to the magnitudes from which the vocoder begins
     mel = pipe.vae.decode(latents / pipe.vae.config.scaling_factor).sample[:, 0]
-    padded = pad(mel.transpose(1, 2), (EDGE, EDGE), mode="replicate").transpose(1, 2)
-    return mel, (padded.clamp_max(LOUDEST).exp() @ pipe.vocoder.inverse_mel.T).clamp_min(LOG_FLOOR)
+    return mel, pipe.vocoder.magnitude(mel)
 
 
 def encode(pipe, mel):  # as `encode_audio`: the mode of the posterior, scaled

@@ -6,6 +6,7 @@ Explained in lesson 03 (`notebooks/03_steps_and_length.ipynb`).
 from __future__ import annotations
 
 import gc
+import inspect
 import json
 import math
 import os
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import diffusers
+import joblib
 import numpy as np
 import pandas as pd
 import torch
@@ -27,7 +29,7 @@ from tqdm.auto import tqdm
 
 import utils
 
-from . import generation
+from . import features, generation, latents, vocoder
 from .checks import as_list, check_float, check_int, write_whole
 from .clip import Clip
 from .generation import Request, generate_batch
@@ -42,6 +44,8 @@ MEASURES = (  # of one clip, by name
     "clipped_share", "is_silent", "clap_similarity",
 )  # fmt: skip
 ASK_ABOVE = 500  # clips: an hour on a CPU at the real checkpoints' size
+# of the code between latents and waveform: an update of the project that changes a sound makes its clips anew
+SOURCE = joblib.hash([inspect.getsource(part) for part in (features, generation, latents, vocoder)])
 Point = namedtuple(  # one clip of the grid, for one checkpoint
     "Point", "prompt negative_prompt guidance_scale audio_length_in_s num_inference_steps seed"
 )
@@ -206,7 +210,7 @@ def _results(sources: list, batches: list, place: Path, executor: Executor | Non
 
 def _opened(source: AudioLDMPipeline | str) -> tuple[AudioLDMPipeline, str]:
     pipe = load_pipeline(source) if isinstance(source, str) else source
-    return pipe, fingerprint(pipe)
+    return pipe, fingerprint(pipe) + SOURCE
 
 
 _kept = lru_cache(maxsize=1)(_opened)

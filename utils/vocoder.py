@@ -43,29 +43,30 @@ class GriffinLimVocoder(ModelMixin, ConfigMixin):
 
     @torch.no_grad()
     def forward(self, spectrogram: torch.Tensor) -> torch.Tensor:
-        """Waveform of shape (batch, frames * 160) from a log-mel-spectrogram of shape (batch, frames, 64).
+        """Return a waveform of shape (batch, frames * 160) for a log-mel-spectrogram of shape (batch, frames, 64).
 
         A spectrogram without batch dimension, (frames, 64), gives a waveform without one. The starting
         phase is the same pseudo-random one for every clip, so a clip does not depend on its batch.
         """
         if spectrogram.dim() == 2:
             return self(spectrogram[None])[0]
-        frames = spectrogram.shape[1]
-        log_mel = torch.nn.functional.pad(spectrogram.float().transpose(1, 2), (EDGE, EDGE), mode="replicate")
-        magnitude = log_mel.clamp_max(LOUDEST).exp().transpose(1, 2) @ self.inverse_mel.float().T
-        magnitude = magnitude.clamp_min(LOG_FLOOR)
-        start = EDGE * HOP_LENGTH + (N_FFT - HOP_LENGTH) // 2
+        magnitude, start = self.magnitude(spectrogram), EDGE * HOP_LENGTH + (N_FFT - HOP_LENGTH) // 2
         # one by one on a CPU: a clip's spectrum fits into its cache, a batch's does not
         parts = magnitude.split(1) if magnitude.device.type == "cpu" else [magnitude]
         waveform = torch.cat([self._griffin_lim(part) for part in parts])
-        return waveform[:, start : start + frames * HOP_LENGTH].to(spectrogram.dtype)
+        return waveform[:, start : start + spectrogram.shape[1] * HOP_LENGTH].to(spectrogram.dtype)
+
+    def magnitude(self, spectrogram: torch.Tensor) -> torch.Tensor:
+        """Return the linear magnitudes, (batch, frames + 8, 513), of a log-mel-spectrogram, (batch, frames, 64)."""
+        log_mel = torch.nn.functional.pad(spectrogram.float().transpose(1, 2), (EDGE, EDGE), mode="replicate")
+        return (log_mel.clamp_max(LOUDEST).exp().transpose(1, 2) @ self.inverse_mel.float().T).clamp_min(LOG_FLOOR)
 
     def _griffin_lim(self, magnitude: torch.Tensor) -> torch.Tensor:
-        """A waveform whose spectrum has nearly these magnitudes, (batch, frames, 513).
+        """Return a waveform whose spectrum has nearly these magnitudes, (batch, frames, 513).
 
-        The plain algorithm takes the phase of every bin for certain, of those too that are nearly zero in the last
-        round, and so magnifies a difference in the seventh digit. Here such a bin comes back smaller: 1e-6 more or less
-        moves a waveform by -87 dB at most instead of -74, and the mel error is as small (120 computed sounds).
+        The plain algorithm trusts the phase of every bin, even of those that were nearly zero in the last round, and
+        so magnifies a difference in the seventh digit. Here such a bin comes back smaller: 1e-6 more or less moves a
+        waveform by -87 dB at most instead of -74, and the mel error is as small (120 computed sounds).
         """
         phase = 2 * torch.pi * torch.rand(magnitude.shape[1:], generator=torch.Generator().manual_seed(0))
         spectrum = magnitude * torch.complex(phase.cos(), phase.sin()).to(magnitude.device)
