@@ -11,11 +11,14 @@ from collections.abc import Sequence
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
+import transformers
 
 from .checkpoints import CHECKPOINTS, MINI_CLAP, MINIS, REAL_CLAP
+from .checks import as_list
 from .clip import Clip
 from .hub import require_reachable
 from .loading import is_mini, quiet
@@ -24,7 +27,6 @@ if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
 
 _lock = threading.RLock()  # a tokenizer serves one thread at a time
-KEPT = 2000  # embeddings, up to 4 MB, for each CLAP
 LEVEL_DB = -20.0  # dBFS, the rms at which every clip is heard
 KINDS = [  # of sound that the minis were trained on
     "rain", "wind", "ocean waves", "a stream", "thunder", "applause", "an engine", "a helicopter", "a siren",
@@ -57,11 +59,11 @@ def clap_embed(items: Clip | str | Sequence[Clip] | Sequence[str], model: str = 
 
     Source: Wu et al. 2023 (arXiv 2211.06687), `transformers.ClapModel`. Explained in lesson 02.
     """
-    items = _as_list(items)
-    texts = sum(isinstance(item, str) for item in items)
-    if not items or texts + sum(isinstance(item, Clip) for item in items) < len(items) or texts not in (0, len(items)):
-        raise ValueError(f"clap_embed takes clips, or texts, at least one and never mixed, not {reprlib.repr(items)}.")
-    if texts and model == "auto":
+    items = as_list("items", items)
+    kinds = {str if isinstance(item, str) else type(item) for item in items}
+    if kinds not in ({str}, {Clip}):
+        raise ValueError(f"clap_embed takes clips, or texts, never mixed, not {reprlib.repr(items)}.")
+    if kinds == {str} and model == "auto":
         raise ValueError(f'Texts alone do not say which CLAP they are for: pass model="mini-clap" or "{REAL_CLAP}".')
     model = _choose_clap(items) if model == "auto" else model
     return np.stack([_embedded(model, item) for item in items])  # one at a time: padding would change the last digits
@@ -78,7 +80,7 @@ def clap_similarity(
 
     Source: `clap_embed`. Explained in lesson 02.
     """
-    clips = _as_list(clips)
+    clips = as_list("clips", clips)
     if texts is None:
         texts = [clip.settings.get("prompt") for clip in clips]
         if None in texts:
@@ -86,9 +88,7 @@ def clap_similarity(
     elif isinstance(texts, str):
         texts = [texts] * len(clips)
     if len(texts) != len(clips):
-        raise ValueError(
-            f"clap_similarity takes one text, or one a clip, not {len(texts)} texts for {len(clips)} clips."
-        )
+        raise ValueError(f"clap_similarity takes one text, or one a clip, not {len(texts)} for {len(clips)} clips.")
     model = _choose_clap(clips) if model == "auto" else model
     return (clap_embed(clips, model) * clap_embed(texts, model)).sum(axis=1)
 
@@ -98,7 +98,7 @@ def best_of(clips: Clip | Sequence[Clip], prompt: str | None = None, model: str 
 
     The original AudioLDM's `n_candidate_gen_per_text` does so: make several, keep the one that CLAP likes best.
     """
-    clips = _as_list(clips)
+    clips = as_list("clips", clips)
     return [clips[i] for i in np.argsort(-clap_similarity(clips, prompt, model), kind="stable")]
 
 
@@ -108,14 +108,10 @@ def heard(clips: Clip | Sequence[Clip], names: Sequence[str] = KINDS, model: str
     The mini's CLAP is asked for the bare names, any other for "This is a sound of {name}.", as in the CLAP paper.
     Explained in lesson 02.
     """
-    clips, names = _as_list(clips), _as_list(names)
+    clips, names = as_list("clips", clips), as_list("names", names)
     model = _choose_clap(clips) if model == "auto" else model
     texts = names if Path(model).name == MINI_CLAP else [f"This is a sound of {name}." for name in names]
     return [names[i] for i in (clap_embed(clips, model) @ clap_embed(texts, model).T).argmax(axis=1)]
-
-
-def _as_list(items: Any) -> list:
-    return [items] if isinstance(items, (str, Clip)) else list(items)
 
 
 def _choose_clap(clips: Sequence[Clip]) -> str:
@@ -124,9 +120,7 @@ def _choose_clap(clips: Sequence[Clip]) -> str:
 
 
 def _embedded(model: str, item: Clip | str) -> np.ndarray:
-    """Return one vector of `clap_embed`, kept with its model, as a lesson asks for the same ones again and again."""
-    import torch
-
+    """Return one vector of `clap_embed`, kept with its model: lessons ask for the same ones again and again."""
     clap, extractor, tokenizer, kept = _load_clap(model)
     key = item if isinstance(item, str) else (sha256(item.waveform).digest(), item.sample_rate)
     with _lock, torch.inference_mode(False), torch.no_grad(), torch.autocast(clap.device.type, enabled=False):
@@ -139,37 +133,32 @@ def _embedded(model: str, item: Clip | str) -> np.ndarray:
                 inputs = extractor(_for_clap(item, extractor), sampling_rate=rate, return_tensors="pt")
             output = embed(**inputs.to(clap.device))
             vector = getattr(output, "pooler_output", output)  # transformers 4 gives the tensor itself
-            while len(kept) >= KEPT:
-                kept.pop(next(iter(kept)))  # the oldest
             kept[key] = torch.nn.functional.normalize(vector.float(), dim=-1)[0].cpu().numpy()
         return kept[key]
 
 
 @lru_cache(maxsize=2)
-def _load_clap(model: str):
+def _load_clap(model: str) -> tuple:
+    """Return a CLAP, its feature extractor, its tokenizer, and a dictionary for embeddings."""
     place = CHECKPOINTS["mini-s"].folder.with_name(model) if model == MINI_CLAP else Path(model).expanduser()
     if not place.is_dir():
         place = model
-        require_reachable(model, "config.json")  # before seconds of imports
-
-    import torch
-    from transformers import AutoTokenizer, ClapFeatureExtractor, ClapModel
-
+        require_reachable(model, "config.json")
     try:
         with quiet():
-            clap = ClapModel.from_pretrained(place)
-        extractor = ClapFeatureExtractor.from_pretrained(place)
-        tokenizer = AutoTokenizer.from_pretrained(place)  # not ClapProcessor's, which on some versions reads letters
+            clap = transformers.ClapModel.from_pretrained(place)
+        extractor = transformers.ClapFeatureExtractor.from_pretrained(place)
+        # not ClapProcessor's, which on some versions reads letters
+        tokenizer = transformers.AutoTokenizer.from_pretrained(place)
     except (OSError, ValueError) as error:
-        raise OSError(
-            f"The CLAP model {model!r} cannot be had: give a folder with a ClapModel and its ClapProcessor, "
-            f'"mini-clap", or, with the Hub in reach, an id such as "{REAL_CLAP}".'
-        ) from error
+        give = f'give a folder with a ClapModel and its ClapProcessor, "mini-clap", or an id such as "{REAL_CLAP}"'
+        raise OSError(f"The CLAP model {model!r} cannot be had: {give}.") from error
     # in float32: a file in half precision stays so when loaded, and a CPU cannot mix the two
     return clap.float().eval().to("cuda" if torch.cuda.is_available() else "cpu"), extractor, tokenizer, {}
 
 
-def _for_clap(clip: Clip, extractor) -> np.ndarray:
+def _for_clap(clip: Clip, extractor: transformers.ClapFeatureExtractor) -> np.ndarray:
+    """Return a clip's samples at the model's rate, in its length, at `LEVEL_DB`."""
     waveform = clip.resampled(extractor.sampling_rate).waveform
     if not np.isfinite(waveform).all():
         raise ValueError("The waveform has NaN or infinite samples: CLAP cannot hear it.")
