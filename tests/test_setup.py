@@ -83,7 +83,7 @@ def refusal(code: str, folder: Path, **settings: str) -> str:
 
 def test_the_cell_is_short_and_plain():
     lines = CELL.splitlines()
-    assert len(lines) <= 36 and max(map(len, lines)) <= 120
+    assert len(lines) <= 30 and max(map(len, lines)) <= 120
 
 
 # ---- finding and fetching the project
@@ -94,7 +94,7 @@ def test_in_a_clone_the_project_is_found_from_any_folder_of_it_and_twice(tmp_pat
     project = copy_project(tmp_path)
     (project / "notebooks" / "deeper").mkdir()
     (project / "notebooks" / "utils.py").write_text("stranger = True")  # harmless when only near
-    done = run(CELL + CELL + "\nimport utils\nprint(utils.__file__, os.getcwd())", project / where)
+    done = run(CELL + CELL + "\nimport os, utils\nprint(utils.__file__, os.getcwd())", project / where)
     assert done.stdout == f"{READY}\n{READY}\n{project / 'utils' / '__init__.py'} {project}\n", done.stderr
     assert (project / "outputs").is_dir()
 
@@ -102,7 +102,7 @@ def test_in_a_clone_the_project_is_found_from_any_folder_of_it_and_twice(tmp_pat
 @pytest.mark.parametrize("ref", ["v1", "feature/one"])
 def test_an_empty_folder_gets_the_project_at_the_pinned_ref_once(tmp_path, remote, ref):
     for address in (f"file://{remote}", "file:///nowhere"):  # the second time nothing is fetched
-        done = run(stamped(address, ref) + "\nprint(os.getcwd())", tmp_path)
+        done = run(stamped(address, ref) + "\nimport os\nprint(os.getcwd())", tmp_path)
         assert done.stdout == f"{READY}\n{tmp_path / 'audioldm-notebooks'}\n", done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["audioldm-notebooks"]
 

@@ -6,6 +6,7 @@ Explained in lesson 01 (`notebooks/01_first_sound.ipynb`).
 from __future__ import annotations
 
 import importlib
+import os
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
@@ -19,7 +20,7 @@ KEEP = ("torch", "numpy", "ipywidgets")  # changing one needs a restart, or kill
 
 
 def prepare() -> None:
-    """Make the lessons' packages importable and the folder `outputs` ready; prints one line.
+    """Make the project the working folder, its packages importable and `outputs` ready; prints one line.
 
     Installs only what `requirements.txt` asks for and is missing, or is outside the tested range, with torch, numpy
     and ipywidgets held at the version that is there.
@@ -27,6 +28,7 @@ def prepare() -> None:
     Raises RuntimeError, in one sentence: torch, numpy or ipywidgets is missing or too old; pip failed; a package was
     replaced while this kernel was using it; `outputs` cannot be made. Explained in lesson 01.
     """
+    os.chdir(ROOT)
     if missing := _missing():
         _install(missing)
     try:
