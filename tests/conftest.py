@@ -126,3 +126,9 @@ def studio(minis, timed, tmp_path, monkeypatch):
     assert studio.message == "mini-s-v2 is ready."
     studio.set(prompt="rain", num_inference_steps=2, audio_length_in_s=0.5)
     return studio
+
+
+@pytest.fixture
+def path(tmp_path) -> Path:
+    """The file of one listener's answers, in a folder of a class."""
+    return tmp_path / "class" / "ada.csv"
