@@ -138,11 +138,6 @@ def test_measures_refuse_what_is_too_short_not_a_number_or_a_list_and_two_thread
         assert list(pool.map(measure, sounds)) == [measure(sound) for sound in sounds]
 
 
-@pytest.mark.parametrize("measure", [*ON_A_CLIP, *ON_TWO])
-def test_docstrings_say_source_and_lesson(measure):
-    assert "Source: " in measure.__doc__ and "Explained in lesson 0" in measure.__doc__
-
-
 @pytest.mark.parametrize("rate", [44_100, 96_000])
 def test_a_measure_is_the_same_at_every_sample_rate(rate):
     sound = Clip(beats(0.5)).resampled(rate).resampled()  # without what no filter keeps, near 8 kHz
