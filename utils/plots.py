@@ -15,9 +15,9 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from PIL import Image
 
 from .clip import Clip
-from .features import DB_PER_NEPER
 from .intervals import Interval
 from .pictures import LINES, MARKERS, STYLE, WIDTH, Picture, Sound, describe, draw_spectrogram, title_of
 
@@ -100,22 +100,13 @@ def film(mels: Sequence[np.ndarray], labels: Sequence[str], alt: str = "") -> Pi
 
     Explained in lesson 03.
     """
-    from PIL import Image
-
-    picture, frames = strip(mels[:1], labels[:1]), []
-    panel, layout = picture.figure.axes[0], picture.figure.get_layout_engine()
-    with matplotlib.rc_context(STYLE):
-        for mel, label in zip(mels, labels, strict=True):
-            panel.images[0].set_data(DB_PER_NEPER * mel.T)
-            panel.set_title(label)
-            png = io.BytesIO()
-            picture.figure.savefig(png, format="png", dpi=75)
-            frames.append(Image.open(png).convert("RGB"))
-            picture.figure.set_layout_engine("none")  # all are laid out as the first, which takes as long as drawing
-    picture.figure.set_layout_engine(layout)
+    pictures = [strip([mel], [label]) for mel, label in zip(mels, labels, strict=True)]
+    frames = [Image.open(io.BytesIO(picture.png)).convert("RGB") for picture in pictures]
+    for frame in frames:
+        frame.thumbnail((480, 480))
     webp, pauses = io.BytesIO(), [150] * (len(frames) - 1) + [2000]  # milliseconds
     frames[0].save(webp, "WEBP", save_all=True, append_images=frames[1:], duration=pauses, loop=0, quality=60)
-    return Picture(picture.figure, f"Film of {len(frames)} spectrograms. {alt}".strip(), webp.getvalue())
+    return Picture(pictures[-1].figure, f"Film of {len(frames)} spectrograms. {alt}".strip(), webp.getvalue())
 
 
 def stages(tensors: Mapping[str, torch.Tensor | np.ndarray], parts: Sequence[str], alt: str = "") -> Picture:
