@@ -46,14 +46,9 @@ def mime_bundle(clips: Sequence[Any], labels: Sequence[str] | None = None, colum
     figures = [_figure(clip, label, axis, png) for clip, label, png in zip(clips, labels, drawn, strict=True)]
     # MathJax leaves dollars alone by these classes, and JupyterLab the keys where shortcuts are suppressed
     opening = f'<div class="aldm {NO_MATHS}" style="--n:{columns or len(clips)}" data-lm-suppress-shortcuts="true">'
-    style, script = _beside("player.css"), _beside("player.js")
+    style, script = (Path(__file__).with_suffix(kind).read_text(encoding="utf-8") for kind in (".css", ".js"))
     html = "\n".join([opening, f"<style>\n{style}</style>", *figures, f"<script>{script}</script>", "</div>"])
     return {"text/html": html, "image/png": _base64(static_png(clips, labels, axis, drawn))}
-
-
-@lru_cache
-def _beside(name: str) -> str:
-    return Path(__file__).with_name(name).read_text(encoding="utf-8")
 
 
 def _figure(clip: Any, label: str, axis: float, drawn: bytes) -> str:
@@ -74,21 +69,18 @@ def _figure(clip: Any, label: str, axis: float, drawn: bytes) -> str:
 
 def _reproducible(clip: Any) -> str:
     """Return the attribute data-settings, JSON, if AUDIOLDM_VERIFY=1 and they alone make the clip again."""
+    told = {name: clip.settings.get(name) for name in PLAIN}
     if os.environ.get("AUDIOLDM_VERIFY") != "1" or {*clip.settings} - {"scheduler", "dtype"} != {*PLAIN}:
         return ""
-    checkpoint, *names = PLAIN
-    if clip.settings[checkpoint] not in CHECKPOINTS:  # a pipeline of the lesson's own
+    if told["checkpoint"] not in CHECKPOINTS:  # a pipeline of the lesson's own
         return ""
-    call = {name: clip.settings[name] for name in names}
-    again = utils.generate(_pipeline(clip.settings[checkpoint]), **call).waveform
-    if again.shape != clip.waveform.shape or np.abs(again - clip.waveform).max() > 0.01 * clip.peak:  # a batch rounds
-        return ""
-    return f' data-settings="{escape(json.dumps({checkpoint: clip.settings[checkpoint], **call}))}"'
+    call = {name: value for name, value in told.items() if name != "checkpoint"}
+    again = utils.generate(_pipeline(told["checkpoint"]), **call).waveform
+    is_same = again.shape == clip.waveform.shape and np.abs(again - clip.waveform).max() <= 0.01 * clip.peak
+    return f' data-settings="{escape(json.dumps(told))}"' if is_same else ""  # but for what a batch rounds
 
 
-@lru_cache(maxsize=1)
-def _pipeline(checkpoint: str) -> Any:
-    return utils.load_pipeline(checkpoint)
+_pipeline = lru_cache(maxsize=1)(lambda checkpoint: utils.load_pipeline(checkpoint))
 
 
 def _axes(seconds: float) -> str:
