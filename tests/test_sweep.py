@@ -5,7 +5,6 @@ from __future__ import annotations
 import multiprocessing
 import shutil
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from functools import partial
 from importlib import import_module
 from itertools import count, product
 
@@ -14,18 +13,12 @@ import pandas as pd
 import pytest
 import torch
 
-from utils import generate, load_clips, load_pipeline, loudness_db, measures, sweep
+from utils import generate, load_clips, loudness_db, measures, sweep
 
 module, kept = import_module("utils.sweeps"), import_module("utils.kept")
 PROMPTS = ["a dog barking", "rain"]
 ALONE = dict(batch_size=1, progress=False)  # to the bit what `generate` makes
 TINY = dict(num_inference_steps=1, audio_length_in_s=0.64, **ALONE)
-
-
-@pytest.fixture
-def own(random_checkpoint):
-    """The random checkpoint, loaded anew, to be changed."""
-    return load_pipeline(random_checkpoint)
 
 
 def waveforms(table: pd.DataFrame) -> list[np.ndarray]:
@@ -46,27 +39,21 @@ def test_one_row_for_every_combination_in_order_and_the_clips_of_generate(pipe, 
     axes = dict(negative_prompts=[None, "noise"], guidance_scale=[1.5, 4], audio_length_in_s=[0.64])
     table = sweep(pipe, PROMPTS, **axes, num_inference_steps=[2, 1], seeds=[7], folder=tmp_path, **ALONE)
     columns = ["prompt", "negative_prompt", "guidance_scale", "audio_length_in_s", "num_inference_steps", "seed"]
-    expected = list(product(PROMPTS, *axes.values(), [2, 1], [7]))
-    assert [tuple(None if v is None or v != v else v for v in row) for row in table[columns].to_numpy()] == expected
-    assert (set(table.checkpoint), set(table.scheduler)) == ({"mini-s-v2"}, {"DDIMScheduler"})
-    assert set(table.dtype) == {"float32"} and "adapters" not in table
-    assert (table.seconds > 0).all()
+    rows = table[columns].astype(object).where(table[columns].notna(), None)
+    assert list(rows.itertuples(index=False, name=None)) == list(product(PROMPTS, *axes.values(), [2, 1], [7]))
+    made_by = table[["checkpoint", "scheduler", "dtype"]].drop_duplicates()
+    assert made_by.values.tolist() == [["mini-s-v2", "DDIMScheduler", "float32"]] and "adapters" not in table
     np.testing.assert_allclose(table.real_time_factor, table.seconds / 0.64)
     for index in (0, 6, 15):
-        clip = load_clips(table)[index]
-        settings = {k: v for k, v in clip.settings.items() if k not in ("checkpoint", "scheduler", "dtype")}
-        np.testing.assert_array_equal(clip.waveform, generate(pipe, **settings).waveform)
-        assert clip.settings["seed"] == table.seed[index]
+        clip, alone = load_clips(table.iloc[index])[0], generate(pipe, **rows.iloc[index].to_dict())
+        np.testing.assert_array_equal(clip.waveform, alone.waveform)
+        assert clip.settings == alone.settings
 
 
-def test_single_values_will_do_and_repeated_ones_count_once(pipe, tmp_path):
-    table = sweep(pipe, "rain", seeds=np.array([3, 3]), folder=tmp_path, **TINY)
-    assert list(table.seed) == [3] and list(table.prompt) == ["rain"]
-    assert list(sweep(pipe, {"wind", "rain", "a bell"}, seeds=torch.tensor(3), **TINY).prompt) == [
-        "a bell",
-        "rain",
-        "wind",
-    ]
+def test_single_values_will_do_and_repeated_ones_count_once(pipe):
+    assert list(sweep(pipe, "rain", seeds=np.array([3, 3]), **TINY).seed) == [3]
+    found = sweep(pipe, {"wind", "rain", "a bell"}, seeds=torch.tensor(3), **TINY)
+    assert list(found.prompt) == ["a bell", "rain", "wind"]
 
 
 def test_batches_are_cut_evenly_where_settings_agree_and_change_no_more_than_float_tolerance(pipe, tmp_path, generated):
@@ -81,9 +68,9 @@ def test_batches_are_cut_evenly_where_settings_agree_and_change_no_more_than_flo
 
 def test_by_default_only_what_gains_from_it_is_generated_together(pipe, random_checkpoint, tmp_path, generated):
     other = shutil.copytree(random_checkpoint, tmp_path / "other")
-    for name, source in (("pipe", pipe), ("name", "mini-s"), ("own", other), ("both", [pipe, "mini-s"])):
-        sweep(source, PROMPTS, folder=tmp_path / name, **{**TINY, "batch_size": None})
-    assert [len(batch) for batch in generated] == [6] + [6] + [6] + [6, 6]
+    for source in (other, [pipe, "mini-s"]):
+        sweep(source, PROMPTS, **{**TINY, "batch_size": None})
+    assert [len(batch) for batch in generated] == [6, 6, 6]
 
 
 def test_measures_are_columns_and_can_be_added_later(pipe, tmp_path, generated):
@@ -93,23 +80,21 @@ def test_measures_are_columns_and_can_be_added_later(pipe, tmp_path, generated):
         clip.waveform[:] /= clip.peak  # changes a copy
         return clip.peak
 
-    more = sweep(pipe, PROMPTS, seeds=[0], folder=tmp_path, measures=[peak, "noise_floor_db", "is_silent"], **TINY)
+    more = sweep(pipe, PROMPTS, seeds=[0], folder=tmp_path, measures=[peak, "noise_floor_db"], **TINY)
     assert len(generated) == 2
-    clips = load_clips(table)
     assert list(more.peak) == pytest.approx([1, 1])
-    assert list(more.noise_floor_db) == [measures.noise_floor_db(clip) for clip in clips]
-    assert list(more.is_silent) == [measures.is_silent(clip) for clip in clips]
+    assert list(more.noise_floor_db) == [measures.noise_floor_db(clip) for clip in load_clips(table)]
     pd.testing.assert_frame_equal(more[table.columns], table)
-    for one in ("loudness_db", loudness_db, [loudness_db, "loudness_db"], (name for name in ["loudness_db"])):
+    for one in ("loudness_db", loudness_db, [loudness_db, "loudness_db"]):
         assert "loudness_db" in sweep(pipe, "rain", seeds=0, folder=tmp_path, measures=one, **TINY)
 
 
 def test_the_clips_of_a_table_of_its_parts_and_of_one_row(pipe):
     table = sweep(pipe, "rain", seeds=[0, 1], **TINY)
-    assert [clip.settings["seed"] for clip in load_clips(table[table.seed == 1])] == [1]
-    assert [clip.settings["seed"] for clip in load_clips(table.iloc[1])] == [1]
+    for part in (table[table.seed == 1], table.iloc[1]):
+        assert [clip.settings["seed"] for clip in load_clips(part)] == [1]
     assert load_clips(table[table.seed == 9]) == []
-    for other in (table["file"], table.drop(columns="file"), list(table["file"]), table["file"][0], None):
+    for other in (table["file"], table.drop(columns="file"), list(table["file"]), None):
         with pytest.raises(TypeError, match="table"):
             load_clips(other)
 
@@ -133,10 +118,7 @@ def anothers_files(path):
 
 DAMAGES = {
     "truncated sound": lambda path: path.write_bytes(path.read_bytes()[:-4]),
-    "changed sound": lambda path: path.write_bytes(path.read_bytes()[:-1] + b"!"),
-    "no sound": lambda path: path.unlink(),
     "no row": lambda path: path.with_suffix(".json").unlink(),
-    "half a row": lambda path: path.with_suffix(".json").write_text("{"),
     "changed row": lambda path: path.with_suffix(".json").write_text(
         path.with_suffix(".json").read_text().replace('"seed": 1', '"seed": 5')
     ),
@@ -174,14 +156,11 @@ def check_executor(executor, checkpoint, tmp_path) -> None:
     assert names[0] == names[1]
 
 
-def test_threads(random_checkpoint, tmp_path):
+def test_threads_and_processes(random_checkpoint, tmp_path):
     with ThreadPoolExecutor(2) as executor:
-        check_executor(executor, random_checkpoint, tmp_path)
-
-
-def test_processes(random_checkpoint, tmp_path):
+        check_executor(executor, random_checkpoint, tmp_path / "threads")
     with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as executor:
-        check_executor(executor, random_checkpoint, tmp_path)
+        check_executor(executor, random_checkpoint, tmp_path / "processes")
 
 
 @pytest.mark.slow
@@ -191,8 +170,7 @@ def test_dask(random_checkpoint, tmp_path):
         distributed.LocalCluster(n_workers=2, threads_per_worker=2, dashboard_address=None) as cluster,
         distributed.Client(cluster) as client,
     ):
-        check_executor(client, random_checkpoint, tmp_path / "client")
-        check_executor(client.get_executor(), random_checkpoint, tmp_path / "executor")
+        check_executor(client, random_checkpoint, tmp_path)
 
 
 def test_three_sweeps_at_once_in_one_process(pipe, random_checkpoint, tmp_path):
@@ -222,24 +200,11 @@ def test_an_error_in_a_worker_comes_back_and_what_was_finished_stays(random_chec
 # ---- asking, showing, refusing
 
 
-@pytest.mark.parametrize(
-    ("count", "grid"),
-    [
-        ("1,000,000", {"seeds": range(500_000)}),
-        (
-            "20,000,000,000",
-            {"seeds": range(10_000), "num_inference_steps": range(1, 1001), "guidance_scale": np.linspace(1, 2, 1000)},
-        ),
-    ],
-)
-def test_a_huge_grid_asks_first(pipe, tmp_path, generated, count, grid):
-    """And never builds it: the second is more than any memory holds."""
-    with pytest.raises(ValueError, match=f" {count} clips: pass confirm=True"):
+def test_a_huge_grid_asks_first_and_is_never_built(pipe, tmp_path, monkeypatch, generated):
+    grid = {"seeds": range(10_000), "num_inference_steps": range(1, 1001), "guidance_scale": np.linspace(1, 2, 1000)}
+    with pytest.raises(ValueError, match=" 20,000,000,000 clips: pass confirm=True"):
         sweep(pipe, PROMPTS, folder=tmp_path / "clips", **grid)
     assert not generated and not (tmp_path / "clips").exists()
-
-
-def test_a_confirmed_grid_starts(pipe, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "ASK_ABOVE", 1)
     with pytest.raises(ValueError, match="2 clips: pass confirm=True"):
         sweep(pipe, "rain", seeds=[0, 1], folder=tmp_path, **TINY)
@@ -259,29 +224,15 @@ def test_the_bar_tells_the_time_left_and_can_be_hidden(pipe, tmp_path, capsys):
     [
         ({"prompts": []}, "prompts is empty"),
         ({"prompts": ["rain", " "]}, "prompt is empty"),
-        ({"prompts": ["rain", 3]}, "must be a string"),
-        ({"prompts": None}, "must be a string"),
         ({"negative_prompts": [3]}, "must be a string, not 3"),
         ({"num_inference_steps": [5, 0]}, "num_inference_steps must be from 1 to 1000, not 0"),
-        ({"num_inference_steps": [2.5]}, "whole number"),
         ({"audio_length_in_s": [5, 1e9]}, "audio_length_in_s must be from 0.04 to 60 s, not 1e.09 s"),
-        ({"guidance_scale": [float("nan")]}, "guidance_scale must be from 0 to 50"),
-        ({"seeds": []}, "seeds is empty"),
         ({"seeds": count()}, "seeds is too long"),
-        ({"seeds": [-1]}, "seed must be from 0"),
         ({"measures": ["loudnes"]}, "no measure 'loudnes'.*loudness_db"),
-        ({"measures": "loud"}, "no measure 'loud'"),
-        ({"measures": [3]}, "no measure 3"),
         ({"measures": [lambda clip: clip.peak]}, "lambda"),
-        ({"measures": partial(np.mean, axis=0)}, "def"),
         ({"measures": [type("Peak", (), {"__call__": lambda self, clip: clip.peak})()]}, "def"),
-        (
-            {"measures": [loudness_db, type("f", (), {"__name__": "loudness_db", "__call__": loudness_db})()]},
-            "loudness_db",
-        ),
         ({"batch_size": 0}, "batch_size must be from 1 to 64, not 0"),
         ({"checkpoints": ["mini-s-v3"]}, "no checkpoint or folder 'mini-s-v3'.*mini-s-v2"),
-        ({"checkpoints": []}, "checkpoints is empty"),
         ({"checkpoints": [3]}, "checkpoints"),
         ({"executor": ThreadPoolExecutor(1)}, "names"),
     ],
@@ -294,7 +245,7 @@ def test_bad_input_is_one_clear_sentence_before_anything_is_done(pipe, tmp_path,
     assert not generated and not (tmp_path / "clips").exists()
 
 
-@pytest.mark.parametrize("name", ["seed", "file", "prompt", "adapters", "real_time_factor"])
+@pytest.mark.parametrize("name", ["seed", "file", "adapters"])
 def test_a_measure_with_the_name_of_a_setting_is_refused(pipe, name):
     measure = lambda clip: 1.0  # noqa: E731
     measure.__name__ = name
@@ -302,17 +253,7 @@ def test_a_measure_with_the_name_of_a_setting_is_refused(pipe, name):
         sweep(pipe, "rain", measures=measure, **TINY)
 
 
-@pytest.mark.parametrize(
-    "grid",
-    [
-        {"prompts": []},
-        {"seeds": "zero"},
-        {"measures": ["loudnes"]},
-        {"num_inference_steps": 0},
-        {"batch_size": 65},
-        {"executor": ThreadPoolExecutor(1), "prompts": ""},
-    ],
-)
+@pytest.mark.parametrize("grid", [{"prompts": []}, {"seeds": "zero"}, {"measures": ["loudnes"]}, {"batch_size": 65}])
 def test_a_bad_grid_is_refused_before_a_checkpoint_is_looked_for(monkeypatch, grid):
     monkeypatch.setattr(module, "locate", lambda *_: pytest.fail("looked for"))
     with pytest.raises((ValueError, TypeError)):

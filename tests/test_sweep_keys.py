@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 import weakref
-from functools import partial
 from pathlib import Path
 
 import diffusers
@@ -17,7 +16,7 @@ import torch
 
 from tests.test_sweep import PROMPTS, TINY, assert_same_sound, kept, module, waveforms
 from tools import lessons
-from utils import load_pipeline, sweep
+from utils import generate, load_pipeline, sweep
 
 
 @pytest.fixture
@@ -27,10 +26,6 @@ def own(random_checkpoint):
 
 
 # ---- what differs never shares a clip
-
-
-def swapped_scheduler(pipe):
-    pipe.scheduler = diffusers.DPMSolverMultistepScheduler.from_config(pipe.scheduler.config)
 
 
 def scheduler_setting(pipe):
@@ -43,11 +38,9 @@ def scheduler_attribute(pipe):
 
 def scheduler_that_leaves_out_steps(pipe):
     class Late(diffusers.DDIMScheduler):
-        skip = 5
-
         def set_timesteps(self, num_inference_steps, device=None):
             super().set_timesteps(num_inference_steps, device)
-            self.timesteps = self.timesteps[self.skip :]
+            self.timesteps = self.timesteps[5:]
 
     Late.__name__ = "DDIMScheduler"
     pipe.scheduler = Late.from_config(pipe.scheduler.config)
@@ -67,29 +60,17 @@ def other_heads(pipe):
     next(m for m in pipe.unet.modules() if hasattr(m, "heads")).heads = 1
 
 
-def hook(pipe, part, scale=1.01):
-    getattr(pipe, part).register_forward_hook(lambda module, inputs, output: _scaled(output, scale))
-
-
-def _scaled(output, scale):
-    return (
-        output * scale
-        if isinstance(output, torch.Tensor)
-        else type(output)(**{k: v * scale for k, v in output.items()})
-    )
-
-
 def hook_within(pipe):
     pipe.unet.mid_block.register_forward_hook(lambda module, inputs, output: output * 1.05)
+
+
+def hook_at_the_end(pipe):
+    pipe.vocoder.register_forward_hook(lambda module, inputs, output: output * 1.01)
 
 
 def patched_vae(pipe):
     real = pipe.vae.decode
     pipe.vae.decode = lambda latents, **more: real(latents * 0.98, **more)
-
-
-def other_activation(pipe):
-    pipe.unet.conv_act = torch.nn.ReLU()
 
 
 def flipped_text(pipe):
@@ -106,19 +87,18 @@ def letters_for_tokens(pipe):
 
 
 CHANGES = [
-    swapped_scheduler, scheduler_setting, scheduler_attribute, scheduler_that_leaves_out_steps, patched_scheduler,
-    one_weight, other_heads, partial(hook, part="unet"), partial(hook, part="vocoder"), hook_within, patched_vae,
-    other_activation, flipped_text, other_dtype, letters_for_tokens,
+    scheduler_setting, scheduler_attribute, scheduler_that_leaves_out_steps, patched_scheduler, one_weight, other_heads,
+    hook_within, hook_at_the_end, patched_vae, flipped_text, other_dtype, letters_for_tokens,
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("change", CHANGES, ids=lambda change: getattr(change, "func", change).__name__)
-def test_a_changed_pipeline_makes_its_own_clips(own, change, monkeypatch):
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
+def test_a_changed_pipeline_makes_its_own_clips(own, change):
     def print_of(pipe) -> str:
         return kept.fingerprint(pipe) + kept.scheduler_print(pipe, 10)
 
     before = print_of(own)
-    sweep(own, "rain", seeds=0, **{**TINY, "num_inference_steps": 3})
+    generate(own, "rain", num_inference_steps=3, audio_length_in_s=0.64)
     assert print_of(own) == before  # it does not change by being used
     change(own)
     assert print_of(own) != before

@@ -126,7 +126,7 @@ def sweep(
     write_whole(place / ".sweep", b"")  # a folder that cannot be written is noticed now
     files, hidden = {}, {} if progress else {"disable": True}  # `disable=False` would override TQDM_DISABLE
     with tqdm(total=count, desc="Sweep", unit=" clips", leave=False, **hidden) as bar:
-        for (source, batch), paths in _results(sources, batches, place, executor):
+        for source, batch, paths in _results(sources, batches, place, executor):
             files |= {(source, point): path for point, path in zip(batch, paths, strict=True)}
             bar.update(len(batch))
     return pd.DataFrame(_row(files[key], columns) for key in product(sources, points))
@@ -180,13 +180,13 @@ def _is_mini(source: AudioLDMPipeline | str, lengths: list[float], steps: list[i
 # ---- the work, here or in a worker
 
 
-def _batches(points: list[Point], most: int) -> list[list[Point]]:
+def _batches(points: list[Point], most: int) -> list[tuple[Point, ...]]:
     """Cut the grid evenly into batches of equal guidance, length and steps: a clip's bits depend on its batch."""
     groups: dict[tuple, list[Point]] = {}
     for point in points:
         groups.setdefault(point[2:5], []).append(point)
     cuts = [(group, math.ceil(len(group) / math.ceil(len(group) / most))) for group in groups.values()]
-    return [group[start : start + size] for group, size in cuts for start in range(0, len(group), size)]
+    return [tuple(group[start : start + size]) for group, size in cuts for start in range(0, len(group), size)]
 
 
 def _results(sources: list, batches: list, place: Path, executor: Executor | None) -> Iterator[tuple]:
@@ -194,14 +194,14 @@ def _results(sources: list, batches: list, place: Path, executor: Executor | Non
     if executor is None:
         for source in sources:
             opened = _opened(source)
-            yield from (((source, batch), _finish(*opened, batch, place)) for batch in batches)
+            yield from ((source, batch, _finish(*opened, batch, place)) for batch in batches)
             opened = None  # its memory is the next one's
             gc.collect()
             torch.cuda.empty_cache()
         return
-    tasks = {task: executor.submit(_in_worker, *task, place) for task in product(sources, map(tuple, batches))}
+    tasks = {task: executor.submit(_in_worker, *task, place) for task in product(sources, batches)}
     try:
-        yield from ((task, future.result()) for task, future in tasks.items())
+        yield from ((*task, future.result()) for task, future in tasks.items())
     finally:
         for future in tasks.values():
             future.cancel()
