@@ -26,9 +26,9 @@ CELL = SETUP_CELL.read_text(encoding="utf-8")
 LINK = "fileId=https%3A//github.com/{}/blob/{}/notebooks/01_first_sound.ipynb"
 
 
-def git(*arguments: str, cwd: Path) -> None:
+def git(*arguments: str, cwd: Path) -> str:
     name = ["-c", "user.name=test", "-c", "user.email=test@example.com", "-c", "init.defaultBranch=main"]
-    subprocess.run(["git", *name, *arguments], cwd=cwd, check=True, capture_output=True)
+    return subprocess.run(["git", *name, *arguments], cwd=cwd, check=True, capture_output=True, text=True).stdout
 
 
 def copy_project(folder: Path, extra_requirement: str = "") -> Path:
@@ -41,21 +41,25 @@ def copy_project(folder: Path, extra_requirement: str = "") -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def remote(tmp_path_factory) -> Path:
-    """A git remote that hands out a part of its files: the project at the tag v1, and broken on main."""
-    folder = copy_project(tmp_path_factory.mktemp("remote") / "project")
-    for name in ("mini-s-v2", "mini-m"):
-        (folder / "mini" / "checkpoints" / name).mkdir(parents=True)
-        (folder / "mini" / "checkpoints" / name / "weights").write_bytes(random.Random(0).randbytes(3_000_000))
-    for name in ("__init__", "data", "sounds"):
-        (folder / "mini" / f"{name}.py").touch()
-    (folder / "mini" / "README.md").touch()
+def serve(folder: Path) -> None:
+    """Make a folder a git repository that hands out a part of its files."""
     git("init", "--quiet", cwd=folder)
     git("config", "uploadpack.allowFilter", "true", cwd=folder)
     git("config", "uploadpack.allowAnySHA1InWant", "true", cwd=folder)
     git("add", ".", cwd=folder)
     git("commit", "--quiet", "-m", "the project", cwd=folder)
+
+
+@pytest.fixture(scope="module")
+def remote(tmp_path_factory) -> Path:
+    """A git remote with the project at the tag v1 and the branch feature/one, and broken on main."""
+    folder = copy_project(tmp_path_factory.mktemp("remote") / "project")
+    for name in ("mini-s-v2", "mini-m"):
+        (folder / "mini" / "checkpoints" / name).mkdir(parents=True)
+        (folder / "mini" / "checkpoints" / name / "weights").write_bytes(random.Random(0).randbytes(3_000_000))
+    for name in ("__init__.py", "data.py", "sounds.py", "README.md"):
+        (folder / "mini" / name).touch()
+    serve(folder)
     git("tag", "v1", cwd=folder)
     git("branch", "feature/one", cwd=folder)
     (folder / "utils" / "setup.py").write_text("raise SystemExit('this is not v1')")
@@ -81,16 +85,12 @@ def refusal(code: str, folder: Path, **settings: str) -> str:
     return sentence
 
 
-def test_the_cell_is_short_and_plain():
-    lines = CELL.splitlines()
-    assert len(lines) <= 30 and max(map(len, lines)) <= 120
-
-
 # ---- finding and fetching the project
 
 
 @pytest.mark.parametrize("where", ["", "notebooks/deeper"])
 def test_in_a_clone_the_project_is_found_from_any_folder_of_it_and_twice(tmp_path, where):
+    assert len(CELL.splitlines()) <= 30  # of every lesson
     project = copy_project(tmp_path)
     (project / "notebooks" / "deeper").mkdir()
     (project / "notebooks" / "utils.py").write_text("stranger = True")  # harmless when only near
@@ -119,28 +119,27 @@ def test_a_fetch_that_fails_is_told_in_one_sentence_and_mended_by_the_next(tmp_p
     assert run(stamped(f"file://{remote}"), tmp_path).stdout == f"{READY}\n"
 
 
-def test_a_foreign_utils_is_refused(tmp_path):
+def test_a_foreign_utils_and_a_folder_for_outputs_that_cannot_be_made_are_refused(tmp_path):
     project, foreign = copy_project(tmp_path / "project"), tmp_path / "elsewhere"
     foreign.mkdir()
     (foreign / "utils.py").write_text("stranger = True")
     loaded = f"import sys\nsys.path.insert(0, {str(foreign)!r})\nimport utils\n"
     assert "`utils`" in refusal(loaded + CELL, project)
+    (project / "outputs").write_text("a file in its place")
+    assert "`outputs`" in refusal(CELL, project)
 
 
-def test_a_folder_for_outputs_that_cannot_be_made_is_told(tmp_path):
-    (copy_project(tmp_path) / "outputs").write_text("a file in its place")
-    assert "`outputs`" in refusal(CELL, tmp_path)
+def fetched(folder: Path) -> int:
+    """Return the bytes that a fetch of the project has brought."""
+    objects = folder / "audioldm-notebooks" / ".git" / "objects"
+    return sum(path.stat().st_size for path in objects.rglob("*") if path.is_file())
 
 
 def test_of_the_minis_only_the_first_is_fetched_and_another_when_it_is_loaded(tmp_path, remote):
-    def fetched() -> int:
-        objects = tmp_path / "audioldm-notebooks" / ".git" / "objects"
-        return sum(path.stat().st_size for path in objects.rglob("*") if path.is_file())
-
     assert run(stamped(f"file://{remote}"), tmp_path).stdout == f"{READY}\n"
     minis = tmp_path / "audioldm-notebooks" / "mini" / "checkpoints"
     assert {path.name for path in minis.parent.iterdir()} == {"checkpoints", "__init__.py", "data.py", "sounds.py"}
-    assert [path.name for path in minis.iterdir()] == ["mini-s-v2"] and 3_000_000 < fetched() < 5_000_000
+    assert [path.name for path in minis.iterdir()] == ["mini-s-v2"] and 3_000_000 < fetched(tmp_path) < 5_000_000
     ask = "\nfrom utils import load_pipeline\nload_pipeline('mini-m')"
     done = run(stamped(f"file://{remote}") + ask, tmp_path)
     assert "mini-m is no complete AudioLDM" in done.stderr.replace(f"{minis}/", "")  # here it is a file of noise
@@ -153,22 +152,19 @@ def test_of_the_minis_only_the_first_is_fetched_and_another_when_it_is_loaded(tm
 def test_from_an_empty_folder_the_first_lesson_sounds(tmp_path):
     """The whole project as it is here on a remote: under 20 MB are fetched, and a sound is made and scored."""
     served, empty = tmp_path / "served", tmp_path / "empty"
-    files = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\n")
-    for name in filter(lambda name: name and (ROOT / name).is_file(), files):
-        (served / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / name, served / name)
+    for path in filter(Path.is_file, map(ROOT.joinpath, git("ls-files", cwd=ROOT).splitlines())):
+        place = served / path.relative_to(ROOT)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, place)
     empty.mkdir()
-    git("init", "--quiet", cwd=served)
-    git("config", "uploadpack.allowFilter", "true", cwd=served)
-    git("add", ".", cwd=served)
-    git("commit", "--quiet", "-m", "the project", cwd=served)
-    sound = "\nfrom mini.data import clip_at  # as lessons do"
-    sound += "\nfrom utils import clap_similarity, generate, load_pipeline\nclip = generate("
-    sound += "load_pipeline('mini-s-v2'), 'a dog', num_inference_steps=2)\nprint(clap_similarity(clip).shape)"
-    done = run(stamped(f"file://{served}", "main") + sound, empty)
+    serve(served)
+    sound = (
+        "\nfrom mini.data import clip_at  # as lessons do\nfrom utils import clap_similarity, generate, load_pipeline"
+    )
+    sound += "\nclip = generate(load_pipeline('mini-s-v2'), 'a dog', num_inference_steps=2)"
+    done = run(stamped(f"file://{served}", "main") + sound + "\nprint(clap_similarity(clip).shape)", empty)
     assert done.stdout.endswith("(1,)\n"), done.stderr
-    objects = empty / "audioldm-notebooks" / ".git" / "objects"
-    assert sum(path.stat().st_size for path in objects.rglob("*") if path.is_file()) < 20_000_000
+    assert fetched(empty) < 20_000_000
 
 
 # ---- an origin that finds itself: a stand-in for the service of Colab's that knows which lesson was opened
@@ -204,11 +200,8 @@ def session(repo: str = "owner/name", ref: str = "v1", **changes) -> str:
 
 def on_colab(port: int, code: str = CELL) -> str:
     """The cell, on a machine that takes itself for Colab, whose service answers at this port."""
-    colab = "import socket, sys\nfrom importlib import machinery, util\n"
-    for name in ("google", "google.colab"):
-        colab += (
-            f"sys.modules[{name!r}] = util.module_from_spec(machinery.ModuleSpec({name!r}, None, is_package=True))\n"
-        )
+    colab = "import socket, sys\nfrom importlib import machinery, util\nfor name in ('google', 'google.colab'):\n"
+    colab += "    sys.modules[name] = util.module_from_spec(machinery.ModuleSpec(name, None, is_package=True))\n"
     return colab + "socket.gethostbyname = lambda name: '127.0.0.1'\n" + code.replace(":9000/", f":{port}/")
 
 
@@ -240,18 +233,16 @@ def test_the_stamp_wins_and_a_clone_asks_nobody(tmp_path, sessions, on_github):
 @pytest.mark.parametrize(
     "answer",
     [
-        "",
         "not json",
         session().replace("github.com", "github.com.evil.example"),
         session("--upload-pack=evil/name"),
         session("owner/name", "--upload-pack=evil"),
         session("owner/..", "v1"),
-        session("owner/name", "../../other"),
         session("owner/name", "v1;touch+evil"),
         session(name=LINK.format("another/one", "v1")),
         session(name="fileId=1aBcD", path="fileId=1aBcD"),
     ],
-    ids=lambda answer: answer[-90:-60] or "nothing",
+    ids=range(8),
 )
 def test_a_service_that_lies_or_does_not_know_is_not_believed(tmp_path, sessions, on_github, answer):
     sessions.answer = answer
@@ -259,11 +250,9 @@ def test_a_service_that_lies_or_does_not_know_is_not_believed(tmp_path, sessions
     assert list((tmp_path / "empty").iterdir()) == []
 
 
-def test_without_the_service_or_away_from_colab_the_reader_is_told_what_to_do(tmp_path, sessions, on_github):
-    sessions.answer = session()
-    assert "its clone" in refusal(on_colab(9), tmp_path / "empty", **on_github)
-    code = CELL.replace(":9000/", f":{sessions.server_port}/")
-    assert "its clone" in refusal(code, tmp_path / "empty", **on_github) and sessions.asked == []
+def test_without_the_service_or_away_from_colab_the_reader_is_told_what_to_do(tmp_path):
+    for code in (on_colab(9), CELL):
+        assert "its clone" in refusal(code, tmp_path)
 
 
 # ---- the stamp, and Binder

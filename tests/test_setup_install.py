@@ -17,8 +17,6 @@ import pytest
 from tests.test_setup import CELL, READY, copy_project, refusal, run
 from utils.loading import TESTED_DIFFUSERS
 
-# ---- installing: a package index of tiny wheels, and an environment that may be changed
-
 
 def wheel(folder: Path, name: str, number: str, requires: str = "") -> None:
     info = f"{name}-{number}.dist-info"
@@ -26,9 +24,7 @@ def wheel(folder: Path, name: str, number: str, requires: str = "") -> None:
         file.writestr(f"{name}.py", f"number = {number!r}\n")
         needs = f"Requires-Dist: {requires}\n" if requires else ""
         file.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {number}\n{needs}")
-        file.writestr(
-            f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-        )
+        file.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         file.writestr(f"{info}/RECORD", "")
 
 
