@@ -24,9 +24,4 @@ def test_shares_add_up_and_operations_grow_with_the_steps(pipe):
     assert all(len(share) == 4 and abs(sum(share) - 100) <= 2 for share in shares)
     few, many = (float(re.search(r"([\d.]+) GFLOP", text)[1]) for text in said)
     assert many > few
-
-
-def test_where_names_the_versions():
-    assert re.match(
-        r"20\d\d-\d\d-\d\d: .+, Python 3\.\d+\.\d+, torch \d.*, diffusers \d.*, transformers \d", bench.where()
-    )
+    assert re.match(r"20\d\d-\d\d-\d\d: .+, Python 3\.\d+\.\d+, torch \d.*, transformers \d", bench.where())

@@ -15,11 +15,20 @@ import pytest
 import torch
 
 from tools import bench, lessons
-from utils import Clip, decode_latents, encode_audio, encode_prompt, generate, load_pipeline, log_mel_distance, sweep
+from utils import (
+    Clip,
+    decode_latents,
+    encode_audio,
+    encode_prompt,
+    generate,
+    load_pipeline,
+    log_mel_distance,
+    sweep,
+    train,
+)
 
 PROMPT = bench.PROMPT
 LAYERS = ["to_q", "to_k", "to_v", "to_out.0", "conv1", "conv2", "conv_shortcut", "proj_in", "proj_out"]  # lesson 08
-LEARNING_STEPS = 10
 on_cuda_only = pytest.mark.parametrize("lab", [pytest.param("cuda", marks=pytest.mark.gpu)], indirect=True)
 
 
@@ -56,35 +65,20 @@ def lab(request, tmp_path_factory, random_checkpoint) -> Lab:
     return lab
 
 
-def test_every_part_is_on_the_device_in_its_dtype(lab):
+def test_every_part_is_on_the_device_in_its_dtype_and_one_seed_gives_the_same_bits(lab):
     models = [part for part in lab.pipe.components.values() if isinstance(part, torch.nn.Module)]
     dtype = torch.float16 if lab.device == "cuda" else torch.float32
     assert {(part.dtype, part.device.type) for part in models} == {(dtype, lab.device)}
-
-
-def test_a_clip_has_its_length_and_a_sound(lab):
     wave = lab.wave()
     assert len(wave) == round(16_000 * lab.settings["audio_length_in_s"])
     assert np.isfinite(wave).all() and np.abs(wave).max() > 1e-3
+    assert np.array_equal(lab.wave(), wave) and not np.array_equal(lab.wave(seed=1), wave)
 
 
-def test_one_seed_gives_the_same_bits(lab):
-    assert all(np.array_equal(lab.wave(seed=seed), lab.wave(seed=seed)) for seed in range(3))
-    assert not np.array_equal(lab.wave(seed=0), lab.wave(seed=1))
-
-
-def test_generate_is_the_model_cards_snippet(lab):
+def test_generate_is_the_model_cards_snippet_alone_and_in_a_batch(lab):
     assert bench.snr_db(bench.snippet(lab.pipe, **lab.settings), lab.wave()) >= lab.same_db
-
-
-def test_a_batch_is_its_clips_one_by_one(lab):
     clips = generate(lab.pipe, ["rain", PROMPT], num_waveforms_per_prompt=2, **lab.settings)
     assert bench.snr_db(clips[3].waveform, lab.wave(seed=1)) >= lab.same_db
-
-
-def test_guidance_and_a_negative_prompt_change_the_sound(lab):
-    sounds = [lab.wave(), lab.wave(guidance_scale=1.0), lab.wave(negative_prompt="low quality")]
-    assert not any(np.array_equal(sounds[i], sounds[i - 1]) for i in range(3))
 
 
 def test_a_cancelled_clip_leaves_the_pipeline_as_it_was(lab):
@@ -100,75 +94,48 @@ def test_a_cancelled_clip_leaves_the_pipeline_as_it_was(lab):
     assert seen == [lab.device] * 2 and np.array_equal(lab.wave(), before)
 
 
-def test_another_scheduler(lab):
-    from diffusers import DPMSolverMultistepScheduler
-
-    scheduler = DPMSolverMultistepScheduler.from_config(lab.pipe.scheduler.config)
-    faster = type(lab.pipe)(**{**lab.pipe.components, "scheduler": scheduler})
-    assert np.isfinite(lab.wave(faster, num_inference_steps=5)).all()
-
-
 def test_a_sweep_is_resumed(lab, tmp_path):
     grid = {"num_inference_steps": [1, 2], "audio_length_in_s": [1.28], "seeds": range(2), "folder": tmp_path}
     first, again = (sweep(lab.pipe, ["rain", "a siren"], **grid, progress=False) for _ in range(2))
     assert len(first) == 8 and first.equals(again)
 
 
-def test_the_originals_attention_heads(lab):
-    if lab.pipe.unet.config.block_out_channels[0] < 128:
-        with pytest.raises(ValueError):
-            lab.load(original_attention_heads=True)
-    else:
-        assert bench.snr_db(lab.wave(), lab.wave(lab.load(original_attention_heads=True))) < lab.same_db
-
-
-def test_a_recording_goes_through_vae_and_vocoder(lab):
+def test_a_recording_is_encoded_decoded_and_kept_by_a_callback(lab):
     clip = lab.clip()
-    latents = encode_audio(lab.pipe, clip)
-    assert (latents.dtype, latents.device.type) == (torch.float32, "cpu") and torch.isfinite(latents).all()
-    back = decode_latents(lab.pipe, latents).waveform[: len(clip.waveform)]
-    assert np.isfinite(log_mel_distance(clip, Clip(back)))
-
-
-def test_half_of_a_recording_is_kept_by_the_callback(lab):
-    known = encode_audio(lab.pipe, lab.clip())
-    half = known.shape[2] // 2
+    known = encode_audio(lab.pipe, clip)
+    assert (known.dtype, known.device.type) == (torch.float32, "cpu") and torch.isfinite(known).all()
+    alone, half = decode_latents(lab.pipe, known), known.shape[2] // 2
+    assert np.isfinite(log_mel_distance(clip, alone))
 
     def keep(step, timestep, latents) -> None:
         latents[:, :, :half] = known[:, :, :half].to(latents)
 
-    filled, alone = lab.wave(prompt="rain", callback=keep), decode_latents(lab.pipe, known).waveform
+    filled = lab.wave(prompt="rain", callback=keep)
     at = half * lab.pipe.vae_scale_factor * 160 - 16_000 // 8  # the decoder sees a little beyond the seam
-    kept, new = (bench.snr_db(alone[part], filled[part]) for part in (slice(0, at), slice(at, len(filled))))
+    kept, new = (bench.snr_db(alone.waveform[part], filled[part]) for part in (slice(0, at), slice(at, len(filled))))
     assert kept > new + 3
 
 
 def test_latents_and_embeddings_may_come_from_the_cpu_in_float32(lab):
-    known = encode_audio(lab.pipe, lab.clip())
+    known, told = encode_audio(lab.pipe, lab.clip()), encode_prompt(lab.pipe, "rain")
     noise = torch.randn(known.shape, generator=torch.Generator().manual_seed(0))
-    told = encode_prompt(lab.pipe, "rain")
     sounds = [lab.wave(prompt_embeds=told, latents=latents) for latents in (noise, 0.5 * noise + 0.5 * known)]
     assert all(np.isfinite(sound).all() for sound in sounds) and not np.array_equal(*sounds)
 
 
 def learn(pipe, clip: Clip, parameters: list, embedding) -> list[float]:
     """Return the losses of some steps in which the parameters learn one example at one timestep."""
-    clean = encode_audio(pipe, clip)
+    clean, timestep = encode_audio(pipe, clip), torch.tensor([500])
     noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
-    timestep = torch.tensor([500])
     noisy, goal = pipe.scheduler.add_noise(clean, noise, timestep), noise
     if pipe.scheduler.config.prediction_type == "v_prediction":
         goal = pipe.scheduler.get_velocity(clean, noise, timestep)
     noisy, timestep, goal = (part.to(pipe.device) for part in (noisy, timestep, goal))
-    optimizer, losses = torch.optim.AdamW(parameters, lr=1e-2), []
-    for _ in range(LEARNING_STEPS):
-        answer = pipe.unet(noisy, timestep, None, class_labels=embedding()).sample
-        loss = torch.nn.functional.mse_loss(answer, goal)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
-    return losses
+
+    def loss_of(step: int) -> torch.Tensor:
+        return torch.nn.functional.mse_loss(pipe.unet(noisy, timestep, None, class_labels=embedding()).sample, goal)
+
+    return train(parameters, loss_of, steps=10, learning_rate=1e-2)
 
 
 def test_textual_inversion_learns(lab):
@@ -176,7 +143,7 @@ def test_textual_inversion_learns(lab):
     pipe.unet.requires_grad_(False)
     word = torch.nn.Parameter(encode_prompt(pipe, PROMPT).to(pipe.device).clone())
     losses = learn(pipe, lab.clip(), [word], lambda: torch.nn.functional.normalize(word))
-    assert np.isfinite(losses).all() and losses[-1] < losses[0]
+    assert losses[-1] < losses[0]
 
 
 def test_lora_learns_and_comes_off_to_the_bit(lab):
@@ -184,13 +151,11 @@ def test_lora_learns_and_comes_off_to_the_bit(lab):
 
     pipe = lab.load(dtype="float32")
     pipe.unet.requires_grad_(False)
-    before = lab.wave(pipe)
+    before, embedding = lab.wave(pipe), encode_prompt(pipe, PROMPT).to(pipe.device)
     torch.manual_seed(0)
     pipe.unet.add_adapter(LoraConfig(r=8, lora_alpha=8, target_modules=LAYERS))
-    embedding = encode_prompt(pipe, PROMPT).to(pipe.device)
     losses = learn(pipe, lab.clip(), [p for p in pipe.unet.parameters() if p.requires_grad], lambda: embedding)
-    assert np.isfinite(losses).all() and losses[-1] < losses[0]
-    assert not np.array_equal(lab.wave(pipe), before)
+    assert losses[-1] < losses[0] and not np.array_equal(lab.wave(pipe), before)
     pipe.unet.disable_adapters()
     assert np.array_equal(lab.wave(pipe), before)
 

@@ -2,7 +2,6 @@
 
     python -m tools.bench                       real size with random weights, the mini, and a sweep: some minutes
     python -m tools.bench mini sweep            only these parts
-    python -m tools.bench busy                  a mini's clip beside other processes that compute
     python -m tools.bench --checkpoint NAME     real weights, by a name that `load_pipeline` takes
 
 All rows of a table take turns within each round, in the next one backwards.
@@ -12,19 +11,18 @@ from __future__ import annotations
 
 import argparse
 import copy
-import os
 import platform
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import date
 from functools import partial
 from importlib.metadata import version
-from itertools import product, repeat
+from itertools import product
 from pathlib import Path
+from unittest.mock import patch
 
+import diffusers
 import numpy as np
 import torch
 from torch.profiler import profile, record_function
@@ -35,8 +33,7 @@ from utils import encode_prompt, generate, load_pipeline, sweep
 
 PROMPT = "Techno music with a strong, upbeat tempo and high melodic riffs"
 CARD = {"num_inference_steps": 10, "audio_length_in_s": 5.0}  # as in the model card's snippet
-PARTS = ("real", "mini", "sweep", "busy")
-BURN = "while True: pass"
+PARTS = ["real", "mini", "sweep"]
 
 
 def where() -> str:
@@ -69,12 +66,11 @@ def ours(pipe, clips: int = 1, **settings) -> np.ndarray:
 
 def variants(pipe, compiled: bool = False) -> dict[str, Callable[[], np.ndarray]]:
     """Return the rows of a table: the card's snippet, `generate`, and the inexact options."""
-    from diffusers import DPMSolverMultistepScheduler
 
     def changed(**parts):
         return type(pipe)(**{**pipe.components, **parts})
 
-    solver = DPMSolverMultistepScheduler.from_config(pipe.scheduler.config)
+    solver = diffusers.DPMSolverMultistepScheduler.from_config(pipe.scheduler.config)
     ways = {"the card's snippet": partial(snippet, pipe), "generate": partial(ours, pipe)}
     ways["generate, 4 at once (seconds of all)"] = partial(ours, pipe, clips=4)
     ways["DPM-Solver++, 5 steps"] = partial(ours, changed(scheduler=solver), num_inference_steps=5)
@@ -89,19 +85,18 @@ def variants(pipe, compiled: bool = False) -> dict[str, Callable[[], np.ndarray]
     return ways
 
 
-def timed(call: Callable) -> Timer:
-    """Return torch's timer of a call, with as many threads as torch has."""
-    return Timer("call()", globals={"call": call}, num_threads=torch.get_num_threads())
+def timed(call: Callable, times: int = 1) -> Measurement:
+    """Time a call with as many threads as torch has."""
+    return Timer("call()", globals={"call": call}, num_threads=torch.get_num_threads()).timeit(times)
 
 
 def table(ways: dict[str, Callable], rounds: int) -> None:
     """Time all ways in turn after a warm-up, and print a row for each; the first is the reference."""
     waveforms = {name: way() for name, way in ways.items()}
-    timers = {name: timed(way) for name, way in ways.items()}
     found: dict[str, list[Measurement]] = {name: [] for name in ways}
     for turn in range(rounds):
         for name in list(ways)[:: (-1) ** turn]:
-            found[name].append(timers[name].timeit(1))
+            found[name].append(timed(ways[name]))
     reference, *_ = ways
     print("| | median s | of the first row (range) | SNR dB |\n| --- | ---: | ---: | ---: |")
     for name, runs in found.items():
@@ -115,19 +110,11 @@ def table(ways: dict[str, Callable], rounds: int) -> None:
 def stages(pipe, way: Callable) -> str:
     """Return the share of each part of the pipeline in the time of a call, by torch's profiler, and its GFLOP."""
     parts = {"text": pipe.text_encoder, "UNet": pipe.unet, "VAE": pipe.vae.decoder, "vocoder": pipe.vocoder}
-    opened, hooks, kind = {}, [], "device_time_total" if pipe.device.type == "cuda" else "cpu_time_total"
-
-    def begin(name: str, *_) -> None:
-        opened[name] = record_function(name)
-        opened[name].__enter__()
-
-    for name, part in parts.items():
-        hooks.append(part.register_forward_pre_hook(partial(begin, name)))
-        hooks.append(part.register_forward_hook(lambda *_, name=name: opened[name].__exit__(None, None, None)))
-    with profile() as profiler:
+    with ExitStack() as undo, profile() as profiler:
+        for name, part in parts.items():
+            undo.enter_context(patch.object(part, "forward", record_function(name)(part.forward)))
         way()
-    for hook in hooks:
-        hook.remove()
+    kind = "device_time_total" if pipe.device.type == "cuda" else "cpu_time_total"
     spent = {event.key: getattr(event, kind) for event in profiler.key_averages() if event.key in parts}
     with FlopCounterMode(display=False) as counter:
         way()
@@ -139,19 +126,14 @@ def bench(source: str | Path, title: str, rounds: int, compiled: bool) -> None:
     """Print the table of one checkpoint, the shares of its parts, and the cost of a prompt."""
     pipe = quiet(load_pipeline(source))
     print(f"\n## {title}: 5 s, 10 steps\n")
-    ways = variants(pipe, compiled)
-    table(ways, rounds)
+    table(variants(pipe, compiled), rounds)
     print(f"\nOf the snippet: {stages(pipe, partial(snippet, pipe))}.")
-    texts = (f"{PROMPT} {number}" for number in range(10**6))
-    for name, prompts in {"a new prompt": texts, "a prompt again": repeat(PROMPT)}.items():
-        call = timed(lambda prompts=prompts: encode_prompt(pipe, next(prompts)))
-        print(f"Encoding {name}: {1000 * call.timeit(20).median:.2f} ms.")
+    print(f"Encoding a prompt: {1000 * timed(partial(encode_prompt, pipe, PROMPT), 20).median:.2f} ms.")
 
 
 def bench_sweep(pipe, rounds: int) -> None:
     """Print the time of twelve clips by a plain loop over the snippet, and by `sweep`."""
     prompts = ["a dog barking", "rain", "a siren", PROMPT]
-    grid = {name: [value] for name, value in CARD.items()} | {"seeds": range(3), "progress": False}
 
     def loop() -> None:
         for prompt, seed in product(prompts, range(3)):
@@ -159,28 +141,10 @@ def bench_sweep(pipe, rounds: int) -> None:
 
     def swept(**options) -> None:
         with tempfile.TemporaryDirectory() as folder:
-            sweep(pipe, prompts, **grid, folder=folder, **options)
+            sweep(pipe, prompts, **CARD, seeds=range(3), progress=False, folder=folder, **options)
 
     ways = {f"sweep, batch_size={size}": partial(swept, batch_size=size) for size in (1, 4, 12)}
     table({"a loop over the snippet": loop, "sweep, by default": swept, **ways}, rounds)
-
-
-def bench_busy(pipe, rounds: int) -> None:
-    """Print a clip's seconds beside other processes that compute; the fair share is that of one thread of all."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    print(f"| processes beside it, on {cores} cores | median s | worst s | fair share |\n| ---: | ---: | ---: | ---: |")
-    timer = timed(partial(ours, pipe))
-    for beside in (0, 2, 4, 8):
-        burning = [subprocess.Popen([sys.executable, "-c", BURN]) for _ in range(beside)]
-        try:
-            time.sleep(1)  # until they run
-            times = [timer.timeit(1).median for _ in range(max(rounds, 5))]
-        finally:
-            for process in burning:
-                process.kill()
-                process.wait()
-        fair = max(1, (beside + 1) / cores)
-        print(f"| {beside} | {np.median(times):.2f} | {max(times):.2f} | {fair:.1f} |", flush=True)
 
 
 def quiet(pipe):
@@ -189,15 +153,13 @@ def quiet(pipe):
     return pipe
 
 
-def main(arguments: list[str] | None = None) -> None:
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", default=PARTS, metavar="|".join(PARTS))
     parser.add_argument("--checkpoint", help="for the part real: real weights instead of random ones")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--compile", action="store_true", help="with torch.compile, which takes minutes to begin with")
-    given = parser.parse_args(arguments)
-    if unknown := set(given.parts) - set(PARTS):
-        parser.error(f"{', '.join(sorted(unknown))}: the parts are {', '.join(PARTS)}")
+    given = parser.parse_args()
     print(f"{where()} Seconds of the wall clock, {given.rounds} rounds.")
     if "real" in given.parts and given.checkpoint:
         bench(given.checkpoint, given.checkpoint, given.rounds, given.compile)
@@ -212,9 +174,6 @@ def main(arguments: list[str] | None = None) -> None:
     if "sweep" in given.parts:
         print("\n## Twelve clips of mini-s-v2: 5 s, 10 steps\n")
         bench_sweep(quiet(load_pipeline("mini-s-v2")), given.rounds)
-    if "busy" in given.parts:
-        print("\n## A clip of mini-s-v2 beside busy processes: 5 s, 10 steps\n")
-        bench_busy(quiet(load_pipeline("mini-s-v2")), given.rounds)
 
 
 if __name__ == "__main__":

@@ -11,10 +11,15 @@ What is finished is kept in outputs/real: an interrupted run goes on where it wa
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
+import torch
+
+from tests import standin
 from tools import bench, lessons
+from utils import interval, knee, load_pipeline, sweep
 
 NAME = "audioldm-s-full-v2"
 FOLDER = lessons.ROOT / "outputs" / "real"
@@ -43,8 +48,6 @@ PUBLISHED = (0.328, 0.379, 0.386, 0.391, 0.407, 0.384)  # arXiv 2505.07615: s-fu
 
 def heads(names: list[str], prompts: list[str], settings: dict) -> None:
     """Print the gain of the original's heads, paired by prompt and seed; the interval is over prompts."""
-    from utils import interval, load_pipeline, sweep
-
     print("| checkpoint | CLAP cosine, heads of the Hub's files | the original's heads | difference | verdict |")
     print("| --- | ---: | ---: | --- | --- |")
     for name in names:
@@ -63,8 +66,6 @@ def heads(names: list[str], prompts: list[str], settings: dict) -> None:
 
 def steps(name: str, prompts: list[str], settings: dict, counts: tuple[int, ...] = STEPS) -> None:
     """Print the gain of each number of steps over the one before, over prompts, and the knee."""
-    from utils import interval, knee, load_pipeline, sweep
-
     pipe = load_pipeline(name)
     grid = {**settings, "num_inference_steps": counts, "seeds": SEEDS, "folder": FOLDER / "steps" / Path(name).name}
     table = sweep(pipe, prompts, measures=["clap_similarity"], confirm=True, **grid)
@@ -84,10 +85,9 @@ def steps(name: str, prompts: list[str], settings: dict, counts: tuple[int, ...]
 
 def all_lessons(name: str) -> int:
     """Run every lesson with its solutions on this checkpoint, as tests/standin.py does on the stand-in."""
-    from tests import standin
-
     failed = 0
-    environment = {"AUDIOLDM_CHECKPOINT": name, "HF_HUB_OFFLINE": "0", "CUDA_VISIBLE_DEVICES": visible()}
+    gpus = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(torch.cuda.device_count()))))  # else hidden
+    environment = {"AUDIOLDM_CHECKPOINT": name, "HF_HUB_OFFLINE": "0", "CUDA_VISIBLE_DEVICES": gpus}
     print("| lesson | result |\n| --- | --- |")
     for path in lessons.lessons():
         result = standin.run_lesson(path.stem, lessons.read(path), environment, regime=None)
@@ -95,15 +95,6 @@ def all_lessons(name: str) -> int:
         lesson, _, said = str(result).replace("\n    ", "<br>").partition(": ")
         print(f"| {lesson} | {said} |", flush=True)
     return failed
-
-
-def visible() -> str:
-    """Return the ids of the GPUs, which the tools hide so that stored outputs are equal everywhere."""
-    import os
-
-    import torch
-
-    return os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(torch.cuda.device_count()))))
 
 
 def main() -> int:
