@@ -7,32 +7,12 @@ weights put out next to nothing, so the levels are set: the UNet's noise has a d
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
 CLAP = "laion/clap-htsat-unfused"
 VOCABULARY = 50265
-# the ids of utils.checkpoints.PROBE
-GOLDEN = [
-    0,
-    40529,
-    139,
-    930,
-    19,
-    10,
-    670,
-    6,
-    14899,
-    20889,
-    8,
-    239,
-    15352,
-    30054,
-    910,
-    13980,
-    2,
-]
+GOLDEN = [0, 40529, 139, 930, 19, 10, 670, 6, 14899, 20889, 8, 239, 15352, 30054, 910, 13980, 2]  # the card's prompt
 TOKENIZER = Path(__file__).with_name("roberta.txt")
 UNET = {  # repository -> channels of its levels
     "cvssp/audioldm": (8, 16, 24, 40),
@@ -45,10 +25,7 @@ IN_2023 = ("cvssp/audioldm", "cvssp/audioldm-l-full")  # on the Hub in the forma
 
 def make_all(folder: Path) -> dict[str, Path]:
     """Write the four checkpoints and the scoring CLAP; return {repository: its folder}."""
-    made = {
-        hub_id: make_repository(folder / hub_id.split("/")[1], in_2023=hub_id in IN_2023, unet_channels=channels)
-        for hub_id, channels in UNET.items()
-    }
+    made = {name: make_repository(folder / name, in_2023=name in IN_2023, unet_channels=UNET[name]) for name in UNET}
     return {**made, CLAP: make_clap(folder / "clap")}
 
 
@@ -187,14 +164,12 @@ def _at_working_levels(unet, vae, vocoder) -> None:
         if isinstance(part, (torch.nn.Conv1d, torch.nn.ConvTranspose1d)):
             part.reset_parameters()
             torch.nn.init.zeros_(part.bias)  # the sound comes of the spectrogram alone ...
-    levels = []
+    levels, noise = [], torch.randn(1, 8, 64, 16)
     handle = vocoder.conv_post.register_forward_hook(lambda *event: levels.append(event[-1].std()))
     with torch.no_grad():
         text = torch.nn.functional.normalize(torch.randn(1, 512))
-        noise = unet(torch.randn(1, 8, 64, 16), 500, encoder_hidden_states=None, class_labels=text).sample
-        unet.conv_out.weight /= noise.std()
-        mel = vae.decode(torch.randn(1, 8, 64, 16)).sample
-        vae.decoder.conv_out.weight *= 2 / mel.std()
+        unet.conv_out.weight /= unet(noise, 500, encoder_hidden_states=None, class_labels=text).sample.std()
+        vae.decoder.conv_out.weight *= 2 / vae.decode(noise).sample.std()
         vae.decoder.conv_out.bias.fill_(-6.0)
         vocoder.conv_pre.bias.copy_(6 * vocoder.conv_pre.weight.sum(dim=(1, 2)))  # ... and of how it differs from -6
         vae.quant_conv.weight *= 1 / vae.encode(2 * torch.randn(1, 1, 256, 64) - 6).latent_dist.mode().std()
@@ -220,8 +195,3 @@ def _back_to_2023(folder: Path) -> None:
         in_transformers = path.parent.name in ("text_encoder", "vocoder")
         torch.save(weights, path.with_name("pytorch_model.bin" if in_transformers else "diffusion_pytorch_model.bin"))
         path.unlink()
-
-
-def copy_of(folder: Path, place: Path) -> Path:
-    """Copy a checkpoint to where a test may damage it."""
-    return Path(shutil.copytree(folder, place))

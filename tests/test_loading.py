@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.checkpoints import copy_of, make_repository
+from tests.checkpoints import make_repository
 from tests.hub import Client, Hub
 from utils import generate, loading
 from utils.checkpoints import CHECKPOINTS
@@ -26,7 +26,7 @@ REAL = "audioldm-s-full-v2"
 def hub(repository, tmp_path_factory):
     """The same weights in the format of today, beside files that loading does not need, and in that of 2023."""
     folder = tmp_path_factory.mktemp("served")
-    today, old = copy_of(repository, folder / "today"), make_repository(folder / "2023", in_2023=True)
+    today, old = shutil.copytree(repository, folder / "today"), make_repository(folder / "2023", in_2023=True)
     for name in ("diffusion_pytorch_model.bin", "diffusion_pytorch_model.fp16.safetensors"):
         (today / "unet" / name).write_bytes(b"not wanted")
     hub = Hub({"cvssp/audioldm-s-full-v2": today, "cvssp/audioldm-l-full": old, "someone/own": today})

@@ -17,7 +17,7 @@ import transformers
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from tests.checkpoints import GOLDEN, change_json, copy_of, lose_merges, make_repository
+from tests.checkpoints import GOLDEN, change_json, lose_merges, make_repository
 from tests.hub import ROOT
 from tests.test_loading import ONE_STEP
 from utils import clap_for, clap_similarity, generate, is_mini, loading
@@ -30,7 +30,7 @@ MINIS = [checkpoint.name for checkpoint in CHECKPOINTS.values() if checkpoint.is
 
 @pytest.fixture
 def copy(repository, tmp_path) -> Path:
-    return copy_of(repository, tmp_path / "copy")
+    return shutil.copytree(repository, tmp_path / "copy")
 
 
 # ---- names
@@ -52,7 +52,7 @@ def test_names_for_labels(repository):
 
 def test_a_mini_by_another_name_is_judged_as_one(random_checkpoint, tmp_path):
     """Its clips know their checkpoint by name only, and outlive the pipeline."""
-    folder = copy_of(random_checkpoint, tmp_path / "my-laser")
+    folder = shutil.copytree(random_checkpoint, tmp_path / "my-laser")
     for pipe in (load_pipeline(folder, device="cpu"), diffusers.AudioLDMPipeline.from_pretrained(folder)):
         assert is_mini(pipe) and checkpoint_name(pipe) == "my-laser" and clap_for(pipe) == "mini-clap"
         clip = generate(pipe, "a dog", **ONE_STEP)

@@ -7,28 +7,29 @@ import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
-import nbformat
 import numpy as np
 import pytest
 import torch
+from transformers import ClapFeatureExtractor
 
 from tests import standin
 from tests.checkpoints import CLAP, GOLDEN, IN_2023
 from tests.hub import Client
 from tools import lessons
+from tools.bench import snr_db
 from utils import (
     Clip,
     clap_for,
     decode_latents,
     encode_audio,
+    encode_prompt,
     generate,
     is_mini,
     load_pipeline,
-    log_mel_distance,
     regime,
     sweep,
 )
-from utils.checkpoints import BY_HUB_ID, PROBE
+from utils.checkpoints import PROBE
 
 SHORT = {"num_inference_steps": 2, "audio_length_in_s": 0.64}
 
@@ -67,54 +68,10 @@ def test_the_lesson_and_its_solutions_pass_on_the_real_format(path, settings, ca
     assert result.ok, str(result)
 
 
-CELLS = {  # a small lesson: an edit, and an exercise whose check takes what the page itself measured
-    "load": "from utils import check, clap_similarity, encode_audio, generate, load_pipeline, regime\n\n"
-    "pipe = load_pipeline()\nsettings = {**regime(pipe), 'num_inference_steps': 2}",
-    "clip": "dog = generate(pipe, 'a dog barking', **settings)\nfit = clap_similarity([dog])[0]",
-    "edit": "import torch\n\nknown = encode_audio(pipe, dog)\nhole = torch.zeros(known.shape)\n"
-    "hole[:, :, known.shape[2] // 2 :] = 1\n\n"
-    "def keep(step, timestep, latents):\n    latents.copy_(hole * latents + (1 - hole) * known)\n\n"
-    "filled = generate(pipe, 'rain', callback=keep, **settings)",
-    "solution": "mine = generate(pipe, 'a dog barking', seed=1, **settings)",
-    "check": "with check():\n"
-    "    heard = clap_similarity([mine])[0]\n"
-    "    assert heard > fit - abs(fit) - 1, f'Wrong: it fits by {heard:.2f}.'\n    print('Right.')",
-}
-FITS = "heard > fit - abs(fit) - 1"
-MUTANTS = {  # what makes a lesson one of the minis only -> the cell, what it says, and what the mutant says
-    "a length of 2.56 s in an edit": ("edit", "torch.zeros(known.shape)", "torch.zeros(1, 8, 32, 8)"),
-    "Griffin-Lim's settings": ("edit", "import torch", "import torch\npipe.vocoder.config.n_iter"),
-    "a fit to words as a threshold": ("check", FITS, "heard > 0.5"),
-    "a word of the minis' as a threshold": ("check", FITS, "heard > clap_similarity([mine], 'rain')[0] + 0.3"),
-    "64 numbers from CLAP": ("check", FITS, "pipe.unet.config.projection_class_embeddings_input_dim == 64"),
-    "velocity instead of noise": ("check", FITS, "pipe.scheduler.config.prediction_type == 'v_prediction'"),
-}
-
-
-def lesson(**changes: str) -> nbformat.NotebookNode:
-    notebook = nbformat.v4.new_notebook()
-    for name, source in {**CELLS, **changes}.items():
-        notebook.cells.append(nbformat.v4.new_code_cell(source, metadata={"tags": [name]}))
-    notebook.cells.insert(0, nbformat.v4.new_code_cell(lessons.SETUP_CELL.read_text(), metadata={"tags": ["setup"]}))
-    return notebook
-
-
-def test_a_sound_lesson_passes_on_the_real_format_and_every_mutation_for_minis_only_turns_red(settings):
-    """All in one kernel, for the time that its imports take: the sound lesson, then each mutant's cells."""
-    whole = lesson()
-    for name, (cell, sound, mutant) in MUTANTS.items():
-        assert CELLS[cell].count(sound) == 1, name
-        changed = lesson(**{cell: CELLS[cell].replace(sound, mutant)})
-        whole.cells += [part for part in changed.cells if part.metadata.tags[0] == cell]
-    result = standin.run_lesson("mutants", whole, settings)
-    edits = sum(cell == "edit" for cell, *_ in MUTANTS.values())
-    assert (result.right, len(result.errors), len(result.refused)) == (1, edits, len(MUTANTS) - edits), str(result)
-
-
 # ---- what is real about it
 
 
-@pytest.mark.parametrize("hub_id", BY_HUB_ID)
+@pytest.mark.parametrize("hub_id", ["cvssp/audioldm-s-full-v2", "cvssp/audioldm-l-full"])
 def test_each_checkpoint_has_the_real_format(hub_id, served):
     folder = served[0].repositories[hub_id]
     pipe = load_pipeline(folder, device="cpu")
@@ -128,17 +85,7 @@ def test_each_checkpoint_has_the_real_format(hub_id, served):
     pickled = sorted(path.suffix for path in folder.glob("*/*") if path.suffix in (".bin", ".safetensors"))
     assert pickled == [".bin" if hub_id in IN_2023 else ".safetensors"] * 4
     clip, other = generate(pipe, "a dog barking", num_waveforms_per_prompt=2, **SHORT)
-    assert np.isfinite(clip.waveform).all() and 0.05 < clip.peak <= 1
-    assert log_mel_distance(clip, other) > 3 and np.corrcoef(clip.waveform, other.waveform)[0, 1] < 0.9
-
-
-def test_the_scoring_clap_hears_ten_seconds_at_48_khz(served):
-    from transformers import ClapFeatureExtractor, ClapModel
-
-    place = served[0].repositories[CLAP]
-    extractor = ClapFeatureExtractor.from_pretrained(place)
-    assert (extractor.sampling_rate, extractor.nb_max_samples, extractor.truncation) == (48000, 480000, "rand_trunc")
-    assert ClapModel.from_pretrained(place).config.projection_dim == 512
+    assert 0.05 < clip.peak <= 1 and np.corrcoef(clip.waveform, other.waveform)[0, 1] < 0.9
 
 
 @pytest.fixture(scope="module")
@@ -149,13 +96,16 @@ def client(served, tmp_path_factory) -> Iterator[Client]:
     client.close()
 
 
-def test_a_clip_is_made_and_scored_through_the_hub(client):
-    """As in a learner's kernel: by name, with the real CLAP's name."""
-    code = "from utils import clap_similarity, generate, load_pipeline\n"
+def test_a_clip_is_made_and_scored_through_the_hub(client, served):
+    """As in a learner's kernel: by name, with the real CLAP's name, which hears ten seconds at 48 kHz."""
+    code = "from utils import clap_embed, clap_similarity, generate, load_pipeline\n"
     code += f"clip = generate(load_pipeline('audioldm-m-full', device='cpu'), 'a dog barking', **{SHORT})\n"
-    answer = client.run(code + "result = [clip.settings['checkpoint'], float(clap_similarity([clip])[0])]")
+    code += "result = [clip.settings['checkpoint'], *clap_embed(clip).shape, float(clap_similarity(clip)[0])]"
+    answer = client.run(code)
     assert not answer["error"], answer
-    assert answer["result"][0] == "audioldm-m-full" and -1 <= answer["result"][1] <= 1
+    assert answer["result"][:3] == ["audioldm-m-full", 1, 512] and -1 <= answer["result"][3] <= 1
+    extractor = ClapFeatureExtractor.from_pretrained(served[0].repositories[CLAP])
+    assert (extractor.sampling_rate, extractor.nb_max_samples, extractor.truncation) == (48000, 480000, "rand_trunc")
 
 
 def test_the_protocol_for_a_gpu_runs_through(client, tmp_path):
@@ -208,36 +158,22 @@ def half(folder):
     return pipe
 
 
-def test_float16_from_words_to_sound(half, pipe):
+def test_float16_from_words_and_recordings_to_sound(half, pipe):
     seen = []
-    clip = generate(half, "a dog barking", callback=lambda step, timestep, latents: seen.append(latents.dtype), **SHORT)
+    clip = generate(half, "a dog barking", callback=lambda step, timestep, now: seen.append(now.dtype), **SHORT)
     assert seen == [torch.float16] * 2 and clip.waveform.dtype == np.float32 and clip.settings["dtype"] == "float16"
-    plain = generate(pipe, "a dog barking", **SHORT).waveform
-    noise = np.square(clip.waveform - plain).sum()
-    assert 10 * np.log10(np.square(plain).sum() / noise) > 20
-
-
-def test_float16_takes_latents_embeddings_and_recordings_in_float32(half):
-    from utils import encode_prompt
-
-    tone = Clip(0.1 * np.sin(np.arange(10240) / 8).astype(np.float32), 16000)
-    latents = encode_audio(half, tone)
-    assert latents.dtype == torch.float32 and latents.shape == (1, 8, 16, 16)
-    assert np.isfinite(decode_latents(half, latents).waveform).all()
-    embedding = encode_prompt(half, "rain").float()
+    assert snr_db(generate(pipe, "a dog barking", **SHORT).waveform, clip.waveform) > 20
+    latents, said = encode_audio(half, Clip(0.1 * np.sin(np.arange(10240) / 8))), encode_prompt(half, "rain").float()
+    assert latents.dtype == torch.float32 and np.isfinite(decode_latents(half, latents).waveform).all()
 
     def keep(step, timestep, now):
         now[:, :, :8] = latents[:, :, :8]
 
-    clip = generate(half, "rain", prompt_embeds=embedding, latents=latents, callback=keep, **SHORT)
-    assert np.isfinite(clip.waveform).all()
+    generate(half, "rain", prompt_embeds=said, latents=latents, callback=keep, **SHORT)
 
 
 def test_float16_that_overflows_is_said_and_never_saved(half):
-    weight = half.unet.conv_out.weight.data.clone()
-    half.unet.conv_out.weight.data.mul_(6e4)
-    try:
-        with pytest.raises(RuntimeError, match="float16 overflowed, try dtype float32"):
-            generate(half, "rain", **SHORT)
-    finally:
-        half.unet.conv_out.weight.data.copy_(weight)
+    handle = half.unet.conv_out.register_forward_hook(lambda module, inputs, output: output * 6e4)
+    with pytest.raises(RuntimeError, match="float16 overflowed, try dtype float32"):
+        generate(half, "rain", **SHORT)
+    handle.remove()
