@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -25,16 +24,28 @@ SOUNDS = lessons.NOTEBOOKS / "sounds"
 STEPS = 60
 
 
-def learn(file: Path | None = None, before=lambda step: None, steps: int = STEPS) -> tuple[list, np.ndarray]:
-    """A tiny training whose every step depends on chance and on all before it: its losses, and what it learned."""
+def learn(
+    file: Path | str | None = None, before=lambda step: None, steps: int = STEPS, data=lambda: torch.randn(8), rate=0.1
+) -> tuple[list, np.ndarray]:
+    """Train eight numbers, whose every step depends on chance and on all before it: the losses, and the numbers."""
     numbers = torch.nn.Parameter(torch.zeros(8))
 
     def loss_of(step: int) -> torch.Tensor:
         before(step)
-        return (numbers - torch.randn(8)).square().mean()
+        return (numbers - data()).square().mean()
 
-    losses = train([numbers], loss_of, steps=steps, learning_rate=0.1, file=file)
+    losses = train([numbers], loss_of, steps=steps, learning_rate=rate, file=file)
     return losses, numbers.detach().numpy()
+
+
+def fails_at(last: int):
+    """Return a function of the step that fails at one."""
+
+    def before(step: int) -> None:
+        if step == last:
+            raise OSError("the disk is full")
+
+    return before
 
 
 @pytest.fixture(scope="module")
@@ -71,56 +82,39 @@ def test_killed_twice_it_ends_as_if_nothing_had_been(tmp_path, unbroken):
 
 
 def test_the_stop_button_finishes_the_step_and_the_same_call_goes_on(tmp_path, unbroken, capsys):
-    def press(step: int) -> None:
-        if step == 5:
-            signal.raise_signal(signal.SIGINT)
-
     before = signal.getsignal(signal.SIGINT)
-    losses, _ = learn(tmp_path / "state.pt", press)
+    losses, _ = learn(tmp_path / "state.pt", lambda step: signal.raise_signal(signal.SIGINT) if step == 5 else None)
     assert losses == unbroken[0][:6]
     assert "Stopped after 6 of 60 steps. The same call goes on." in capsys.readouterr().out
     losses, numbers = learn(tmp_path / "state.pt")
     assert losses == unbroken[0] and (numbers == unbroken[1]).all()
-    assert "Going on after 6 of 60 steps." in capsys.readouterr().out
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_an_error_in_the_loss_loses_no_step(tmp_path, unbroken):
-    def fail(step: int) -> None:
-        if step == 7:
-            raise OSError("the disk is full")
-
+def test_an_error_loses_no_step_and_the_home_folder_is_understood(tmp_path, monkeypatch, unbroken, capsys):
+    for home in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(home, str(tmp_path))
     with pytest.raises(OSError, match="the disk is full"):
-        learn(tmp_path / "state.pt", fail)
-    losses, numbers = learn(tmp_path / "state.pt")
+        learn("~/state.pt", fails_at(7))
+    assert (tmp_path / "state.pt").is_file()
+    losses, numbers = learn("~/state.pt")
     assert losses == unbroken[0] and (numbers == unbroken[1]).all()
-
-
-def stopped(file: Path, data=lambda step: torch.randn(8), rate=0.1, at=7, steps=STEPS) -> torch.nn.Parameter:
-    """A training that fails before step `at`; what it learned so far."""
-    numbers = torch.nn.Parameter(torch.zeros(8))
-
-    def loss_of(step: int) -> torch.Tensor:
-        if step == at:
-            raise OSError("the disk is full")
-        return (numbers - data(step)).square().mean()
-
-    with suppress(OSError):
-        train([numbers], loss_of, steps=steps, learning_rate=rate, file=file)
-    return numbers
+    assert "Going on after 7 of 60 steps." in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
     "other",
-    [{"data": lambda step: torch.rand(8)}, {"data": lambda step: 2 * torch.randn(8)}, {"rate": 0.01}, {"steps": 50}],
+    [{"data": lambda: torch.rand(8)}, {"data": lambda: 2 * torch.randn(8)}, {"rate": 0.01}, {"steps": 50}],
 )
 def test_another_trainings_file_is_moved_aside_and_the_training_begins_anew(tmp_path, capsys, other):
     file = tmp_path / "state.pt"
-    stopped(file)
+    with pytest.raises(OSError):
+        learn(file, fails_at(7))
     kept = file.read_bytes()
-    found = stopped(file, at=3, **other)
+    losses, numbers = learn(file, **other)
     assert "state.pt.old" in capsys.readouterr().out and (tmp_path / "state.pt.old").read_bytes() == kept
-    assert torch.equal(found, stopped(tmp_path / "another.pt", at=3, **other))
+    anew = learn(**other)
+    assert losses == anew[0] and (numbers == anew[1]).all()
 
 
 @pytest.mark.parametrize("content", [b"", b"no state at all", b"PK\3\4" + bytes(50)])
@@ -145,14 +139,6 @@ def test_the_same_call_goes_on_with_parameters_that_already_learned(tmp_path, un
         call(True)
     assert call(False) == unbroken[0] and (numbers.detach().numpy() == unbroken[1]).all()
     assert "Going on after 7" in capsys.readouterr().out
-
-
-def test_the_home_folder_is_understood(tmp_path, monkeypatch, unbroken, capsys):
-    for home in ("HOME", "USERPROFILE"):
-        monkeypatch.setenv(home, str(tmp_path))
-    stopped("~/state.pt")
-    assert (tmp_path / "state.pt").is_file()
-    assert learn("~/state.pt")[0] == unbroken[0] and "Going on after 7" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -235,9 +221,8 @@ def test_a_sheet_changes_the_sound_comes_off_exactly_and_comes_back_from_its_fil
     pipe.unet.save_lora_adapter(tmp_path, adapter_name="new")
     pipe.unet.delete_adapters("new")
     assert (utils.generate(pipe, "rain", **settings).waveform == before).all()
-    pipe.unet.load_lora_adapter(
-        tmp_path, prefix=None, weight_name="pytorch_lora_weights.safetensors", adapter_name="again"
-    )
+    kept = {"prefix": None, "weight_name": "pytorch_lora_weights.safetensors"}
+    pipe.unet.load_lora_adapter(tmp_path, adapter_name="again", **kept)
     assert np.abs(utils.generate(pipe, "rain", **settings).waveform - on).max() < 1e-4
     pipe.unet.set_adapters(["again"], [0.0])
     assert np.abs(utils.generate(pipe, "rain", **settings).waveform - before).max() < 1e-4

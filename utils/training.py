@@ -12,8 +12,7 @@ import reprlib
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import torch
@@ -61,38 +60,39 @@ def train(
     steps, learning_rate = check_int("steps", steps, 1, 1_000_000), check_float("learning_rate", learning_rate, 0, 10)
     file = Path(file).expanduser() if file else None
     optimizer = torch.optim.AdamW(parameters, learning_rate, betas=(0.9, 0.98), weight_decay=0, fused=True)
-    plan = {"steps": steps, "learning_rate": learning_rate, "shapes": [list(p.shape) for p in parameters]}
+    plan = [steps, learning_rate, [list(p.shape) for p in parameters]]
     state = {"plan": plan, "start": [p.detach().clone() for p in parameters], "losses": []}
     if file and file.is_file():
         state = _resumed(file, state, parameters, optimizer, loss_of)
     losses, saved = state["losses"], time.monotonic()
-    moved = bool(losses)
+    moved, pressed = bool(losses), []
+    here = threading.current_thread() is threading.main_thread()  # no other thread is interrupted
+    before = signal.signal(signal.SIGINT, lambda *_: pressed.append(True)) if here else None
     hidden = os.environ.get("AUDIOLDM_PROGRESS") == "0" or bool(os.environ.get("TQDM_DISABLE"))
     try:
-        with tqdm(total=steps, initial=len(losses), leave=False, disable=hidden) as bar, _stop_button() as pressed:
-            for step in range(len(losses), steps):
-                if pressed:
-                    print(f"Stopped after {step} of {steps} steps." + (" The same call goes on." if file else ""))
-                    break
-                for group in optimizer.param_groups:
-                    group["lr"] = learning_rate * min(1, (step + 1) / 10) * (1 + math.cos(math.pi * step / steps)) / 2
-                loss = _loss(loss_of, step)
-                optimizer.zero_grad()
-                loss.backward()
-                if not torch.isfinite(norm := torch.nn.utils.clip_grad_norm_(parameters, 1.0)):
-                    raise FloatingPointError(f"The gradient of step {step} is {norm.item()}: lower learning_rate.")
-                if not step and (idle := sum(p.grad is None for p in parameters)):
-                    warn(f"{idle} of {len(parameters)} parameters have no influence on the loss.")
-                moved = moved or bool(norm)
-                if not moved and step + 1 in (10, steps):
-                    raise ValueError(f"Nothing is learned: all gradients are zero. {IDLE}")
-                optimizer.step()
-                losses.append(loss.item())
-                bar.update()
-                if file and time.monotonic() - saved > SAVE_EVERY:
-                    _save(file, state, parameters, optimizer)
-                    saved = time.monotonic()
+        for step in tqdm(range(len(losses), steps), initial=len(losses), total=steps, leave=False, disable=hidden):
+            if pressed:
+                print(f"Stopped after {step} of {steps} steps." + (" The same call goes on." if file else ""))
+                break
+            optimizer.param_groups[0]["lr"] = learning_rate * _warm_cosine(step, steps)
+            loss = _loss(loss_of, step)
+            optimizer.zero_grad()
+            loss.backward()
+            if not torch.isfinite(norm := torch.nn.utils.clip_grad_norm_(parameters, 1.0)):
+                raise FloatingPointError(f"The gradient of step {step} is {norm.item()}: lower learning_rate.")
+            if not step and (idle := sum(p.grad is None for p in parameters)):
+                warn(f"{idle} of {len(parameters)} parameters have no influence on the loss.")
+            moved = moved or bool(norm)
+            if not moved and step + 1 in (10, steps):
+                raise ValueError(f"Nothing is learned: all gradients are zero. {IDLE}")
+            optimizer.step()
+            losses.append(loss.item())
+            if file and time.monotonic() - saved > SAVE_EVERY:
+                _save(file, state, parameters, optimizer)
+                saved = time.monotonic()
     finally:
+        if here:
+            signal.signal(signal.SIGINT, before)
         if file and 0 < len(losses) < steps and moved:
             _save(file, state, parameters, optimizer)
     if file and len(losses) == steps:
@@ -100,7 +100,13 @@ def train(
     return losses
 
 
+def _warm_cosine(step: int, steps: int) -> float:
+    """Return the share of the learning rate: it rises over ten steps, and falls along a cosine."""
+    return min(1, (step + 1) / 10) * (1 + math.cos(math.pi * step / steps)) / 2
+
+
 def _loss(loss_of: Callable[[int], torch.Tensor], step: int) -> torch.Tensor:
+    """Return the loss of a step; TypeError, ValueError or FloatingPointError where nothing can be learned from it."""
     with _seeded:
         torch.manual_seed(step)
         loss = loss_of(step)
@@ -121,7 +127,7 @@ def _save(file: Path, state: dict, parameters: list[torch.nn.Parameter], optimiz
 
 
 def _resumed(file: Path, fresh: dict, parameters, optimizer, loss_of) -> dict:
-    """Return the kept state and restore what it holds; or, moving an unfit file aside, the fresh one."""
+    """Restore what a file holds and return it; or, moving an unfit file aside, return the fresh state."""
     try:
         kept = torch.load(file, map_location=parameters[0].device, weights_only=True)
         if kept["plan"] != fresh["plan"]:
@@ -139,23 +145,10 @@ def _resumed(file: Path, fresh: dict, parameters, optimizer, loss_of) -> dict:
         aside = file.replace(file.with_name(f"{file.name}.old"))
         print(f"{file.name} cannot be gone on with, as {why}. It is kept as {aside.name}; this begins anew.")
         return fresh
-    print(f"Going on after {len(kept['losses'])} of {fresh['plan']['steps']} steps.")
+    print(f"Going on after {len(kept['losses'])} of {fresh['plan'][0]} steps.")
     return kept
 
 
 def _copy(values: Iterable[torch.Tensor], parameters: Iterable[torch.nn.Parameter]) -> None:
     for parameter, value in zip(parameters, values, strict=True):
         parameter.data.copy_(value)
-
-
-@contextmanager
-def _stop_button() -> Iterator[list]:
-    """Yield a list that is filled when the user interrupts: the step that is going on is finished first."""
-    pressed: list = []
-    here = threading.current_thread() is threading.main_thread()  # no other thread is interrupted
-    before = signal.signal(signal.SIGINT, lambda *_: pressed.append(True)) if here else None
-    try:
-        yield pressed
-    finally:
-        if here:
-            signal.signal(signal.SIGINT, before)
