@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 import transformers
+from huggingface_hub import try_to_load_from_cache
 
 from .checkpoints import CHECKPOINTS, MINI_CLAP, MINIS, REAL_CLAP
 from .checks import as_list
 from .clip import Clip
-from .hub import require_reachable
+from .hub import explained, repo_info
 from .loading import is_mini, quiet
 
 if TYPE_CHECKING:
@@ -143,7 +144,9 @@ def _load_clap(model: str) -> tuple:
     place = CHECKPOINTS["mini-s"].folder.with_name(model) if model == MINI_CLAP else Path(model).expanduser()
     if not place.is_dir():
         place = model
-        require_reachable(model, "config.json")
+        if not isinstance(try_to_load_from_cache(model, "config.json"), str):
+            with explained(model):
+                repo_info(model)  # fails within seconds where the Hub cannot be reached
     try:
         with quiet():
             clap = transformers.ClapModel.from_pretrained(place)

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from .checks import as_list, check_float, check_int, check_str, shorten, warn
-from .clip import Clip
+from .clip import BESIDE, SILENCE, Clip
 from .latents import as_tensor, check_shape, encode_prompt, latent_shape, one_call
 from .loading import checkpoint_name
 
@@ -30,7 +30,6 @@ MAX_SECONDS = 60.0  # of audio: the checkpoints were trained on about ten
 MAX_GUIDANCE = 50.0
 MAX_BATCH = 64  # clips in one call
 MAX_SEED = 2**32 - 1
-SILENCE = 1e-3  # a peak below this, -60 dB, is not heard
 NO_MEMORY = r"out of memory|allocate memory|not enough memory|bad_alloc|ALLOC_FAILED|create a (primitive|memory)"
 
 
@@ -159,12 +158,11 @@ def generate_batch(
     made_by |= {"adapters": adapters_of(pipe), "callback": callback is not None}
     audios = sample(pipe, requests, frames, steps, guidance, callback)
     seconds, clips = (time.perf_counter() - start) / len(requests), []
-    for request, audio in zip(requests, audios, strict=True):
-        words = {"prompt": request.prompt, "negative_prompt": request.negative_prompt}
-        given = {name: getattr(request, name) is not None for name in ("latents", "prompt_embeds")}
-        settings = {"checkpoint": checkpoint_name(pipe), **words, **call, "seed": request.seed, **made_by, **given}
-        for name in ("adapters", "callback", *given):
-            settings[name] or settings.pop(name)  # named only where there are any
+    for r, audio in zip(requests, audios, strict=True):
+        words = {"prompt": r.prompt, "negative_prompt": r.negative_prompt}
+        given = {"latents": r.latents is not None, "prompt_embeds": r.prompt_embeds is not None}
+        settings = {"checkpoint": checkpoint_name(pipe), **words, **call, "seed": r.seed, **made_by, **given}
+        settings = {name: value for name, value in settings.items() if value or name not in BESIDE}
         clips.append(Clip(_checked_audio(audio[: round(length * rate)], settings), rate, settings, seconds))
     return clips
 
@@ -209,8 +207,6 @@ def sample(pipe: AudioLDMPipeline, requests, frames: int, steps: int, guidance: 
         call["negative_prompt_embeds"] = torch.cat([encoded[text] for text in negatives]) if negatives else None
         call["generator"] = drawn  # a scheduler that draws noise goes on with each clip's own
         pipe.set_progress_bar_config(**{**bar, "disable": True})
-        if hasattr(scheduler, "noise_sampler_seed"):  # the one scheduler that asks no generator for its noise
-            scheduler.noise_sampler_seed = [r.seed for r in requests]
         try:
             if any(r.latents is not None for r in requests):
                 scheduler.set_timesteps(steps)
@@ -231,8 +227,7 @@ def sample(pipe: AudioLDMPipeline, requests, frames: int, steps: int, guidance: 
             call.clear()
     # Raised here, not above: an exception that remembers the other one would keep the batch's tensors alive.
     gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
+    torch.cuda.empty_cache()
     raise MemoryError(
         f"Out of memory on {pipe._execution_device}: {len(requests)} x {seconds:.1f} s at once do not fit; lower "
         "audio_length_in_s, the number of prompts or num_waveforms_per_prompt, or load in float16 or with offload."

@@ -40,25 +40,19 @@ class LoadingError(OSError):
         return [f"{type(self).__name__}: {self}"]
 
 
-def download(pipeline: type, hub_id: str, revision: str | None, label: str) -> Path:
+def download(pipeline: type, hub_id: str) -> Path:
     """Return a checkpoint's folder in the Hub's cache; download the files that this pipeline needs if they lack."""
+    known = BY_HUB_ID.get(hub_id)
+    revision, label = (known.revision, known.name) if known else (None, hub_id)
     if cached := cached_folder(hub_id, revision):
         return cached
     huggingface_hub.constants.HF_HUB_DISABLE_XET = True  # it tries for minutes where it is blocked; HTTP fails at once
     with explained(hub_id):
-        repo_info(hub_id, revision, ANSWER_SECONDS)
+        repo_info(hub_id, revision)
         check_kind(Path(huggingface_hub.hf_hub_download(hub_id, "model_index.json", revision=revision)), label)
-        known = BY_HUB_ID.get(hub_id)
         terms = f"{known.download_gb} GB, licence: {known.licence}" if known else "licence: see its page"
         print(f"{label}: downloading from the Hugging Face Hub ({terms}).")
         return Path(pipeline.download(hub_id, revision=revision))
-
-
-def require_reachable(hub_id: str, file: str) -> None:
-    """Raise LoadingError, within seconds, where a repository's file is neither on this machine nor to be had."""
-    if not isinstance(huggingface_hub.try_to_load_from_cache(hub_id, file), str):
-        with explained(hub_id):
-            repo_info(hub_id, None, ANSWER_SECONDS)
 
 
 def cached_folder(hub_id: str, revision: str | None) -> Path | None:
@@ -67,9 +61,9 @@ def cached_folder(hub_id: str, revision: str | None) -> Path | None:
     return Path(index).parent if isinstance(index, str) and not lacking(Path(index).parent) else None
 
 
-def repo_info(hub_id: str, revision: str | None, seconds: float) -> object:
+def repo_info(hub_id: str, revision: str | None = None, seconds: float | None = None) -> object:
     """Ask the Hub for a repository; TimeoutError after `seconds`, as a dead name server obeys no HTTP timeout."""
-    ask = ThreadPoolExecutor(1).submit
+    seconds, ask = seconds or ANSWER_SECONDS, ThreadPoolExecutor(1).submit
     return ask(huggingface_hub.model_info, hub_id, revision=revision, timeout=seconds).result(seconds + 1)
 
 

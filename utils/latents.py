@@ -116,8 +116,7 @@ def encode_audio(pipe: AudioLDMPipeline, clip: Clip) -> torch.Tensor:
     """
     if not isinstance(clip, Clip):
         raise TypeError(f"encode_audio takes one Clip, not {reprlib.repr(clip)}.")
-    waveform = clip.resampled().waveform
-    frame = HOP_LENGTH * pipe.vae_scale_factor
+    waveform, frame = clip.resampled().waveform, HOP_LENGTH * pipe.vae_scale_factor
     if not np.isfinite(waveform).all():
         raise ValueError("The waveform has NaN or infinite samples: it cannot be encoded.")
     if len(waveform) < frame:

@@ -127,7 +127,7 @@ def locate(name: str | os.PathLike, device: str | None = None) -> tuple[str, Pat
     asked, why = _choose(best_device(device)) if name == "auto" else (os.fspath(name), "")
     known = CHECKPOINTS.get(asked) or BY_HUB_ID.get(asked)
     if known and known.hub_id:
-        return known.name, download(pipeline_class(), known.hub_id, known.revision, known.name), why
+        return known.name, download(pipeline_class(), known.hub_id), why
     folder = known.folder if known else Path(asked).expanduser()
     for fetch in FETCH if known and not folder.is_dir() else ():
         fetch(folder)
@@ -136,7 +136,7 @@ def locate(name: str | os.PathLike, device: str | None = None) -> tuple[str, Pat
     if known:
         raise LoadingError(f"{asked} is not in {folder.parent}: clone the project, or set AUDIOLDM_MINI_FOLDER.")
     if re.fullmatch(r"\w[\w.-]*/[\w.-]+", asked):
-        return asked, download(pipeline_class(), asked, None, asked), why
+        return asked, download(pipeline_class(), asked), why
     raise ValueError(f"There is no checkpoint or folder {asked!r}: the names are {', '.join(CHECKPOINTS)}.")
 
 
