@@ -8,9 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from tests.test_measures import HISS, RATE, TONE, beats, clip_of
+from tests.test_measures import HISS, RATE, TONE, beats
 from utils import Clip
 from utils import clap as module
+
+
+def clip_of(waveform: np.ndarray, rate: int = RATE, **settings) -> Clip:
+    return Clip(waveform, rate, {"checkpoint": "mini-s-v2", "prompt": "a dog barking", **settings})
 
 
 @pytest.fixture(scope="module")
