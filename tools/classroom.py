@@ -22,9 +22,11 @@ import tempfile
 import textwrap
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import nbformat
+import pandas as pd
 from nbformat import NotebookNode
 
 from playground.answers import as_text
@@ -48,7 +50,7 @@ from pathlib import Path
 
 c = get_config()
 c.CourseDirectory.course_id = {NAME!r}
-c.ClearSolutions.code_stub = {{"python": {lessons.YOUR_CODE!r}}}
+c.ClearSolutions.code_stub = {{"python": ""}}  # the lesson's own stub stays
 c.OverwriteCells.add_missing_cells = True  # a check that was deleted comes back
 c.Execute.timeout = SECONDS
 if "autograde" in sys.argv:  # in a copy of the students' project, whose outputs are empty
@@ -61,13 +63,13 @@ if "autograde" in sys.argv:  # in a copy of the students' project, whose outputs
 
 
 def source(notebook: NotebookNode) -> NotebookNode:
-    """Return a lesson as nbgrader's source: solutions in the answers' cells, checks repeated as hidden tests."""
+    """Return a lesson as nbgrader's source: solutions below their stubs, checks repeated as hidden tests."""
     notebook = nbformat.from_dict(notebook)
     text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
     titles = lessons.EXERCISE.findall(text)
     for number, (cells, title) in enumerate(zip(lessons.exercises(notebook), titles, strict=True), 1):
         answer, check = cells["exercise"], cells["check"]
-        answer.source = f"### BEGIN SOLUTION\n{lessons.solution(cells['solution'])}\n### END SOLUTION"
+        answer.source += f"\n### BEGIN SOLUTION\n{lessons.solution(cells['solution'])}\n### END SOLUTION"
         answer.metadata["nbgrader"] = _mark(f"exercise-{number}", solution=True)
         check.source += f"\n### BEGIN HIDDEN TESTS\n{bare(check.source)}\n### END HIDDEN TESTS"
         mark = _mark(f"check-{number}", grade=True, locked=True)
@@ -118,9 +120,7 @@ def build(folder: Path, timeout: int = CELL_SECONDS) -> Path:
                 if path.is_file() and "__pycache__" not in path.parts:
                     file.write(path, f"{NAME}/{path.relative_to(lessons.ROOT).as_posix()}")
         for path in lessons.lessons():
-            released = new / "release" / path.stem / path.name
-            nbformat.write(_with_stubs(lessons.read(released), lessons.read(path)), released)
-            file.write(released, f"{NAME}/notebooks/{path.name}")
+            file.write(new / "release" / path.stem / path.name, f"{NAME}/notebooks/{path.name}")
     folder.mkdir(parents=True, exist_ok=True)
     old.mkdir()
     for path in sorted(new.iterdir()):
@@ -130,15 +130,6 @@ def build(folder: Path, timeout: int = CELL_SECONDS) -> Path:
     shutil.rmtree(old)
     new.rmdir()
     return folder / STUDENTS
-
-
-def _with_stubs(released: NotebookNode, lesson: NotebookNode) -> NotebookNode:
-    """Return the released notebook with the lesson's own stubs, of which ClearSolutions keeps one line."""
-    stubs = [cell.source for cell in lesson.cells if "exercise" in lessons.tags(cell)]
-    for cell in released.cells:
-        if "exercise" in lessons.tags(cell):
-            cell.source = stubs.pop(0)
-    return released
 
 
 def _nbgrader(folder: Path, *arguments: str, limit: Callable | None = None, seconds: float | None = None) -> str:
@@ -174,6 +165,8 @@ def grade(handed_in: Path, folder: Path, seconds: float = SECONDS) -> list[dict]
     feedback/STUDENT/LESSON/LESSON.html are written; the rows of earlier runs stay. Files that are not graded are
     listed with the reason.
     """
+    with suppress(AttributeError):  # letters that the output's encoding lacks are escaped
+        sys.stdout.reconfigure(errors="backslashreplace")
     released = {path.name: lessons.read(path / f"{path.name}.ipynb") for path in sorted((folder / "release").iterdir())}
     rows, refused = [], []
     for one in hand_ins(handed_in, released):
@@ -186,22 +179,16 @@ def grade(handed_in: Path, folder: Path, seconds: float = SECONDS) -> list[dict]
             row = {"student": one.student, "lesson": one.lesson, "note": f"not graded: {type(error).__name__}: {error}"}
         rows.append(row)
         points = f"{row.get('points', 0):g} of {row.get('of', 0):g}"
-        _say(f"{one.student:20} {one.lesson:24} {points}  {row['note']}")
+        print(f"{one.student:20} {one.lesson:24} {points}  {row['note']}")
         try:
             _write(folder / "grades.csv", [row])
         except OSError as error:
-            _say(f"{error}: close it in other programs; the marks are in nbgrader's gradebook, too.")
+            print(f"{error}: close it in other programs; the marks are in nbgrader's gradebook, too.")
     if rows:
         _write(folder / "grades.csv", rows)
     if refused:
-        _say(f"Not graded: {'; '.join(refused)}.")
+        print(f"Not graded: {'; '.join(refused)}.")
     return rows
-
-
-def _say(text: str) -> None:
-    """Print a line; letters that the output's encoding lacks are escaped."""
-    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-    print(text.encode(encoding, errors="backslashreplace").decode(encoding), flush=True)
 
 
 def _graded(one: HandIn, folder: Path, seconds: float) -> dict:
@@ -240,13 +227,10 @@ def _write(path: Path, rows: list[dict]) -> None:
         if before.get("points") and not before["note"].startswith("not graded") and "not graded" in row["note"]:
             row = {**before, "note": f"these are the marks of an earlier one; of the latest: {row['note']}"}
         table[key] = row
-    names, last = dict.fromkeys(name for row in table.values() for name in row), ["points", "of", "note"]
-    with io.StringIO() as file:
-        columns = [name for name in [*dict.fromkeys(["student", "lesson", *names])] if name not in last] + last
-        writer = csv.DictWriter(file, columns, restval="")
-        writer.writeheader()
-        writer.writerows(table.values())
-        write_whole(path, file.getvalue().encode())
+    last = ["points", "of", "note"]
+    frame = pd.DataFrame([*table.values()])
+    frame = frame.reindex(columns=[name for name in frame if name not in last] + last)
+    write_whole(path, frame.to_csv(index=False, lineterminator="\r\n").encode())
 
 
 def _read(path: Path) -> list[dict]:
@@ -266,15 +250,15 @@ def main() -> None:
     course = lessons.ROOT / "outputs" / "classroom"
     if given.command == "build":
         archive = build(course)
-        _say(f"For the students, {archive.stat().st_size / 1e6:.0f} MB, to be unpacked anywhere: {archive}")
-        _say(f"For the teacher, with solutions: {course / 'source'}")
+        print(f"For the students, {archive.stat().st_size / 1e6:.0f} MB, to be unpacked anywhere: {archive}")
+        print(f"For the teacher, with solutions: {course / 'source'}")
     elif not given.folder or not given.folder.exists():
         parser.error(f"Grading needs the folder of what was handed in, not {given.folder}.")
     elif not (course / "gradebook.db").is_file():
         parser.error("There is no course yet: make classroom")
     else:
         grade(given.folder, course)
-        _say(f"Points: {course / 'grades.csv'}\nTo hand back: {course / 'feedback'}")
+        print(f"Points: {course / 'grades.csv'}\nTo hand back: {course / 'feedback'}")
 
 
 if __name__ == "__main__":

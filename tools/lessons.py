@@ -14,6 +14,7 @@ NAME is the beginning of a lesson's file name, such as 01.
 from __future__ import annotations
 
 import argparse
+import inspect
 import json
 import os
 import re
@@ -92,7 +93,7 @@ def run(notebook: NotebookNode, folder: Path = NOTEBOOKS, environment: dict[str,
     return client.execute(env={**os.environ, **ENVIRONMENT, **(environment or {})})
 
 
-def execute(names: list[str]) -> None:
+def execute(*names: str) -> None:
     """Run lessons and store their outputs, unless something in them must not be stored."""
     for path in lessons(names):
         start = time.perf_counter()
@@ -111,27 +112,15 @@ def demo() -> None:
     from nbconvert import HTMLExporter
 
     (path,) = lessons(["01"])
-    outputs = ROOT / "outputs"
-    sound, page = outputs / "techno.wav", outputs / f"{path.stem}.html"
-    for old in (sound, page):
-        old.unlink(missing_ok=True)
+    sound, page = ROOT / "outputs" / "techno.wav", ROOT / "outputs" / f"{path.stem}.html"
+    sound.unlink(missing_ok=True)
     print(f"Running {path.relative_to(ROOT)} on the checkpoint mini-s-v2 ...", flush=True)
-    notebook = read(path)
-    notebook.cells.append(nbformat.v4.new_code_cell(DEMO_TIMING))
-    notebook = run(notebook)
-    seconds = float(notebook.cells.pop().outputs[0].text.split()[-1])
-    page.write_text(HTMLExporter().from_notebook_node(notebook)[0], encoding="utf-8")
+    start = time.perf_counter()
+    html, _ = HTMLExporter().from_notebook_node(run(read(path)))
+    page.write_text(html, encoding="utf-8")
     if not sound.is_file():
         raise SystemExit(f"{path.name} ran, but did not save {sound.relative_to(ROOT)}.")
-    print(f"The sound:   {sound}\nThe lesson:  {page}\n5 s of sound took {seconds:.2f} s.")
-
-
-DEMO_TIMING = """\
-from utils import generate, load_pipeline
-
-prompt = "Techno music with a strong, upbeat tempo and high melodic riffs"
-print(generate(load_pipeline(), prompt, num_inference_steps=10, audio_length_in_s=5.0).seconds)
-"""
+    print(f"The sound:   {sound}\nThe lesson:  {page}\nAll of it took {time.perf_counter() - start:.0f} s.")
 
 
 # ---- the cells that are the same everywhere ------------------------------------------------------------
@@ -152,7 +141,7 @@ def origin() -> str:
     return found[1]
 
 
-def stamp(repo: str, ref: str) -> None:
+def stamp(repo: str = "", ref: str = "main") -> None:
     """Write the public address, by default that of the clone's origin, into the set-up cell, and inject it."""
     repo = repo or origin()
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", repo) or not re.fullmatch(r"[\w./-]+", ref):
@@ -279,7 +268,7 @@ def check() -> list[str]:
 # ---- authoring as text ------------------------------------------------------------
 
 
-def from_py(file: Path, name: str) -> None:
+def from_py(file: str | Path, name: str) -> None:
     """Write notebooks/NAME.ipynb from a py:percent file, which must begin with a title in a text cell."""
     import jupytext
 
@@ -287,7 +276,7 @@ def from_py(file: Path, name: str) -> None:
     if not re.fullmatch(r"\d\d_\w+", path.stem):
         raise SystemExit(f"A lesson is named like 01_first_sound, not {name!r}.")
     try:
-        notebook = jupytext.reads(file.read_text(encoding="utf-8-sig"), fmt="py:percent")
+        notebook = jupytext.reads(Path(file).read_text(encoding="utf-8-sig"), fmt="py:percent")
     except (OSError, UnicodeDecodeError) as error:
         raise SystemExit(f"{file} cannot be read: {error}.") from None
     first = notebook.cells[0] if notebook.cells else nbformat.v4.new_raw_cell()
@@ -300,7 +289,7 @@ def from_py(file: Path, name: str) -> None:
     print(f"Wrote {path} without outputs: run `python -m tools.lessons execute {path.stem[:2]}`.")
 
 
-def to_py(name: str, file: Path) -> None:
+def to_py(name: str, file: str | Path) -> None:
     """Write a lesson as a py:percent file, without outputs and the cells that `inject` writes."""
     import jupytext
 
@@ -310,10 +299,17 @@ def to_py(name: str, file: Path) -> None:
     for cell in notebook.cells:
         cell.metadata = {"tags": tags(cell)} if tags(cell) else {}
     notebook.metadata = {"jupytext": {"notebook_metadata_filter": "-all"}}
-    file.write_text(jupytext.writes(notebook, fmt="py:percent"), encoding="utf-8")
+    Path(file).write_text(jupytext.writes(notebook, fmt="py:percent"), encoding="utf-8")
 
 
-COMMANDS = ["execute", "inject", "check", "stamp", "from-py", "to-py", "demo"]
+def print_faults() -> None:
+    found = check()
+    print("\n".join(found) or "The lessons are as they should be.")
+    sys.exit(bool(found))
+
+
+COMMANDS = {"execute": execute, "inject": inject, "check": print_faults, "stamp": stamp, "demo": demo}
+COMMANDS |= {"from-py": from_py, "to-py": to_py}
 
 
 def main() -> None:
@@ -321,25 +317,11 @@ def main() -> None:
     parser.add_argument("command", choices=COMMANDS)
     parser.add_argument("arguments", nargs="*")
     given = parser.parse_args()
-    match given.command, given.arguments:
-        case "execute", names:
-            execute(names)
-        case "inject", []:
-            inject()
-        case "check", []:
-            found = check()
-            print("\n".join(found) or "The lessons are as they should be.")
-            sys.exit(bool(found))
-        case "stamp", [] | [_] | [_, _]:
-            stamp(*given.arguments, *["", "main"][len(given.arguments) :])
-        case "from-py", [file, name]:
-            from_py(Path(file), name)
-        case "to-py", [name, file]:
-            to_py(name, Path(file))
-        case "demo", []:
-            demo()
-        case _:
-            parser.error(f"{given.command} does not take {given.arguments}")
+    try:
+        call = inspect.signature(COMMANDS[given.command]).bind(*given.arguments)
+    except TypeError as error:
+        parser.error(f"{given.command}: {error}")
+    COMMANDS[given.command](*call.args)
 
 
 if __name__ == "__main__":
