@@ -47,6 +47,7 @@ def test_a_press_makes_a_take(studio):
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
 def test_the_code_of_a_take_makes_it_again(studio, scheduler):
     negative = "low quality" if scheduler == "Euler" else None
+    first = studio.generate(scheduler="DDIM")
     take = studio.generate(prompt=NASTY, negative_prompt=negative, seed=7, scheduler=scheduler)
     assert np.isfinite(take.clip.waveform).all()
     assert take.clip.settings["scheduler"] == SCHEDULERS[scheduler]
@@ -54,6 +55,8 @@ def test_the_code_of_a_take_makes_it_again(studio, scheduler):
     exec(take.code, space)
     assert np.array_equal(space["clip"].waveform, take.clip.waveform)
     assert Path(f"outputs/{take.name}.wav").is_file()
+    again = studio.generate(**first.settings)  # a scheduler leaves no trace
+    assert np.array_equal(again.clip.waveform, first.clip.waveform)
 
 
 @pytest.fixture
@@ -88,33 +91,16 @@ def test_the_strength_decides_how_near_a_take_is_to_its_recording(recording, sch
     assert near < middle < far and near < 0.5 * far
 
 
-def test_a_recording_that_is_not_there_is_said(studio):
-    studio.set(recording="nowhere.wav")
-    assert "nowhere.wav" in press(studio) and not studio.takes
-
-
-def test_schedulers_do_not_leave_traces_in_each_other(studio):
-    first = studio.generate(scheduler="DDIM")
-    for scheduler in SCHEDULERS:
-        studio.generate(scheduler=scheduler)
-    assert np.array_equal(studio.generate(scheduler="DDIM").clip.waveform, first.clip.waveform)
-
-
-def test_the_same_studio_after_a_second_run(studio):
+def test_the_same_studio_after_a_second_run(studio, tmp_path):
     studio.generate(seed=5)
     again = Studio()
-    assert again is studio and again.view is studio.view
+    assert again is studio and again.view is studio.view and again.folder == tmp_path / "takes"
     assert len(again.takes) == 1 and again.settings["seed"] == 5
-    assert Studio("other") is not studio
-
-
-def test_a_studio_keeps_its_folder(studio, tmp_path):
-    assert Studio().folder == tmp_path / "takes"
     assert Studio(folder=tmp_path / "other").folder == Studio().folder == tmp_path / "other"
-    assert Studio("new").folder == Path("outputs/takes")
+    assert Studio("new") is not studio and Studio("new").folder == Path("outputs/takes")
 
 
-@pytest.mark.parametrize("seconds", [0.64, 1.28, 2.56, 5.12, 10.24, 5])
+@pytest.mark.parametrize("seconds", [0.64, 10.24, 5])
 def test_a_length_is_shown_as_it_is(studio, seconds):
     """A browser moves a slider to the nearest step, and shows its readout in the given format."""
     slider = studio.controls["audio_length_in_s"]
@@ -197,21 +183,18 @@ def test_prompts_are_text(studio):
     assert "<" not in press(studio)
 
 
-def test_keep_writes_sound_settings_and_code(studio, tmp_path):
+def test_keep_writes_sound_settings_and_code_or_says_why_not(studio, tmp_path):
     take = studio.generate(prompt="../../etc/passwd 😀", seed=3)
     path = studio.keep(take)
     assert path.parent == tmp_path / "takes" and path.name.startswith("etc-passwd-")
     assert json.loads(path.with_suffix(".json").read_text("utf-8")) == take.settings
     compile(path.with_suffix(".py").read_text("utf-8"), "take", "exec")
     assert studio.rows[1].keep.disabled and studio.message.startswith("Take 1 is kept")
-
-
-def test_keep_says_when_it_cannot(studio, tmp_path):
     (tmp_path / "file").write_text("")
     studio.folder = tmp_path / "file" / "takes"
     studio.generate()
-    studio.rows[1].keep.click()
-    assert "Cannot write the file" in studio.message and not studio.rows[1].keep.disabled
+    studio.rows[2].keep.click()
+    assert "Cannot write the file" in studio.message and not studio.rows[2].keep.disabled
 
 
 def test_history_use_compare_and_its_end(studio, monkeypatch):
@@ -235,9 +218,8 @@ def test_history_use_compare_and_its_end(studio, monkeypatch):
 
 def test_the_dice_and_the_expected_seconds(studio):
     seeds = set()
-    dice = next(child for child in all_widgets(studio.view) if getattr(child, "description", "") == "🎲")
     for _ in range(5):
-        dice.click()
+        studio.panel.dice.click()
         seeds.add(studio.settings["seed"])
     assert len(seeds) > 1
     few, many = (studio.expected_seconds(num_inference_steps=steps) for steps in (10, 200))
@@ -247,12 +229,6 @@ def test_the_dice_and_the_expected_seconds(studio):
     studio.set(audio_length_in_s=5.000000000000001)  # as a slider in a browser may say
     assert studio.settings["audio_length_in_s"] == 5
     assert studio.expected_seconds(checkpoint="audioldm-l-full") is None
-
-
-def all_widgets(widget):
-    yield widget
-    for child in getattr(widget, "children", ()):
-        yield from all_widgets(child)
 
 
 def test_the_cost_model_finds_the_costs():

@@ -34,7 +34,7 @@ def serve(tmp_path, environment) -> Iterator:
             pytest.skip("the package index is out of reach")
         path = project(folder) / "notebooks" / LESSON
         notebook = nbformat.read(path, as_version=4)
-        wanted = ("# @title Set-up", "studio = Studio()")
+        wanted = ("# @title Set-up", "studio = Studio()", "import ABX", "import Microphone")
         notebook.cells = [cell for cell in notebook.cells if any(words in cell.source for words in wanted)]
         nbformat.write(notebook, path)
         paths = {"JUPYTER_PATH": "share/jupyter", "JUPYTER_CONFIG_PATH": "etc/jupyter", "PYTHONPATH": ""}
