@@ -38,6 +38,7 @@ def test_two_thirds_of_the_code_cells_store_text_that_nbval_compares():
     assert len(compared) >= 2 / 3 * len(cells)
 
 
+@pytest.mark.slow
 def test_demo_leaves_five_seconds_of_sound_and_the_lesson_as_a_page():
     import soundfile
 
@@ -76,8 +77,7 @@ def test_one_corrupted_output_turns_nbval_red(tmp_path):
     [
         ("-0.21 to 0.23, n = 6", "-0.20 to 0.23, n = 6"),
         ("[10.1 | 0.4]", "[10.0 | 0.5]"),
-        ("at   9.9 dB", "at  10.0 dB"),
-        ("0.0", "-0.1"),
+        ("at   9.9 dB, 0.0", "at  10.0 dB, -0.1"),
         ("1234 Hz", "1235 Hz"),
         ("-1 dB (95% interval -10 to 3, n = 8)", "0 dB (95% interval -9 to 4, n = 8)"),
         ("<td>0.971</td>", "<td>0.970</td>"),
@@ -90,16 +90,15 @@ def test_a_number_at_the_edge_of_rounding_is_the_same(stored, fresh):
 @pytest.mark.parametrize(
     ("stored", "fresh"),
     [
-        ("0.21", "0.23"),
-        ("0.21", "0.210001"),
-        ("0.21 dB", "0.21 Hz"),
-        ("seed 3", "seed 4"),
-        ("16 of 20", "15 of 20"),
-        ("1234 Hz", "1236 Hz"),
+        *(("0.21", other) for other in ("0.23", "0.210001", "0.21 0.21", "0.21 dB")),
+        *(
+            ("seed 3", "seed 4"),
+            ("16 of 20", "15 of 20"),
+            ("1234 Hz", "1236 Hz"),
+            ("diffusers 0.42.1", "diffusers 0.42.2"),
+        ),
         ("-1 dB (95% interval -10 to 3, n = 8)", "-1 dB (95% interval -8 to 3, n = 8)"),
         ("-1 dB (95% interval -10 to 3, n = 8)", "-1 dB (95% interval -10 to 3, n = 9)"),
-        ("0.5 0.5", "0.5"),
-        ("diffusers 0.42.1", "diffusers 0.42.2"),
     ],
 )
 def test_everything_else_is_not(stored, fresh):
@@ -185,10 +184,12 @@ def folder(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
-def test_a_lesson_survives_the_way_to_text_and_back(folder):
-    cells = [TEXT("# Hear it\n\nNow."), CODE("a = 1\n\na", metadata={"tags": ["trained"]}), *exercise(1)]
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_a_lesson_survives_the_way_to_text_and_back(folder, encoding):
+    cells = [TEXT("# Hear it: ä\n\nNow."), CODE("a = 1\n\na", metadata={"tags": ["trained"]}), *exercise(1)]
     lessons.write(folder / "01_a.ipynb", nbformat.v4.new_notebook(cells=cells))
     lessons.to_py("01", folder / "a.py")
+    (folder / "a.py").write_text((folder / "a.py").read_text(encoding="utf-8"), encoding=encoding)
     lessons.from_py(folder / "a.py", "01_a")
     back = lessons.read(folder / "01_a.ipynb").cells
     assert [(c.cell_type, c.source, lessons.tags(c)) for c in back] == [
@@ -196,22 +197,14 @@ def test_a_lesson_survives_the_way_to_text_and_back(folder):
     ]
 
 
-def test_a_file_with_a_mark_of_utf_8_is_a_lesson(folder):
-    for mark in ("utf-8", "utf-8-sig"):
-        (folder / "a.py").write_text("# %% [markdown]\n# # Hear it: ä\n\n# %%\n1\n", encoding=mark)
-        lessons.from_py(folder / "a.py", "01_a")
-        assert [cell.source for cell in lessons.read(folder / "01_a.ipynb").cells] == ["# Hear it: ä", "1"]
-
-
 @pytest.mark.parametrize(
     "text",
     [
         b"",
-        b"\n\n",
         b"import os\n",
         b"# %% [markdown]\n# # Hear it\n",
-        b"# %% [markdown]\n# no title\n\n# %%\n1\n",
-        b"\xff\xfe1\x00",
+        b"# %% [markdown]\n# Hear it\n\n# %%\n1\n",
+        b"\xff\xfe1\0",
     ],
 )
 def test_a_file_that_is_no_lesson_leaves_the_lesson_as_it_is(folder, text):
