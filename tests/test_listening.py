@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -13,6 +15,7 @@ from scipy.stats import binom, ttest_1samp
 from playground import ABX, Preference, Rating, plot, pool, summary
 from playground.answers import COLUMNS
 from playground.booth import listening_page
+from tools.lessons import ROOT
 from utils import Clip, sweep
 
 
@@ -231,3 +234,9 @@ def test_a_loud_clip_says_so_before_it_plays(path):
         warned.append(("loud" in listening_page(test), test.sounds[""].peak > 1))
         test.answer(3)
     assert sorted(warned) == [(False, False)] * 4 + [(True, True)]
+
+
+def test_a_listening_test_needs_no_torch():
+    code = "import sys, playground; playground.ABX, playground.pool; print({'torch', 'diffusers'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout == "set()\n", done.stderr

@@ -15,7 +15,6 @@ STATUS = ".widget-html [role=status]"
 RESPONSE = 0.3  # seconds within which the panel answers while it generates
 CLICK_TO_SOUND = 2.0  # seconds for 5 s at 10 steps
 IDLE = 1.2  # above, other programs take so much of the processor that seconds say nothing
-measured: dict[str, tuple[float, float]] = {}  # seconds, and how busy the machine was
 
 
 def busy() -> float:
@@ -96,39 +95,16 @@ def play(page, audio: str, until: float) -> tuple[float, float]:
     return tuple(page.evaluate(read, audio)[:2])
 
 
-def test_from_the_click_to_a_sound(page):
+def test_click_to_sound_takes_under_2_seconds(page):
     generate(page, "a bell")
     assert page.locator(f"{STAGE} figcaption").first.inner_text().startswith("a bell")
     assert takes(page) == 1
-
-
-def test_click_to_sound_takes_under_2_seconds(page):
     factor = busy()
     seconds = min(generate(page, prompt) for prompt in ("a dog barking", "rain"))
     assert_within(CLICK_TO_SOUND, seconds, max(factor, busy()))
 
 
-def test_expected_seconds_before_the_click(page):
-    line = page.locator(".widget-html", has_text="expected:")
-
-    def expected() -> float:
-        return float(re.search(r"expected: ([\d.]+) s", line.inner_text())[1])
-
-    few = expected()
-    set_number(page, "num_inference_steps", 200)
-    page.wait_for_function(
-        "few => Number(document.body.textContent.match(/expected: ([\\d.]+) s/)?.[1]) > few + 0.5", arg=few
-    )
-    set_number(page, "num_inference_steps", 10)
-
-
-def test_the_cursor_moves_with_the_sound(page):
-    first, there = play(page, f"{STAGE} audio", 0.2)
-    later, further = play(page, f"{STAGE} audio", first + 0.3)
-    assert later > first + 0.2 and further > there
-
-
-def test_the_panel_answers_while_it_generates_and_cancel_cancels(page):
+def test_the_panel_answers_within_0_3_seconds_while_it_generates_and_cancel_cancels(page):
     before, waits = takes(page), []
     set_number(page, "num_inference_steps", 200)
     set_number(page, "audio_length_in_s", 20)
@@ -143,18 +119,12 @@ def test_the_panel_answers_while_it_generates_and_cancel_cancels(page):
     assert page.locator(STATUS).first.inner_text().startswith("Generating")  # all of that meanwhile
     assert button(page, "Generate").is_disabled()
     shoot(page, "generating")
-    start = time.perf_counter()
     button(page, "Cancel").click()
     wait_for_status(page, "^Cancelled")
-    waits.append(time.perf_counter() - start)
     set_number(page, "num_inference_steps", 10)
     set_number(page, "audio_length_in_s", 5)
     assert button(page, "Generate").is_enabled() and takes(page) == before
-    measured["response"] = sorted(waits[:5])[2], max(factor, busy())
-
-
-def test_the_panel_answers_within_0_3_seconds(page):
-    assert_within(RESPONSE, *measured["response"])
+    assert_within(RESPONSE, sorted(waits)[2], max(factor, busy()))
 
 
 def test_an_error_is_one_sentence_and_the_button_lives(page):
