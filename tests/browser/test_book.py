@@ -12,7 +12,7 @@ import soundfile
 
 from tools import lessons
 
-from .site import BYTES, make, snr_db, truth, until, visit
+from .site import BYTES, PLAIN, make, snr_db, truth, until, visit
 
 
 def test_the_book_holds_every_lesson_to_read_to_hear_and_to_download(site):
@@ -111,12 +111,14 @@ def test_a_hundred_clips_of_the_book_are_made_again(chromium, site, served):
         found += [json.loads(html.unescape(text)) for text in re.findall(r'<figure[^>]*data-settings="([^"]*)"', page)]
     names = {"negative_prompt": "negative", "num_inference_steps": "steps", "audio_length_in_s": "seconds"}
     names |= {"guidance_scale": "guidance", "prompt": "prompt", "checkpoint": "checkpoint", "seed": "seed"}
+    every = [{names[key]: "" if settings[key] is None else settings[key] for key in names} for settings in found]
+    board = re.findall(r'data-prompt="([^"]+)"', (site / "index.html").read_text(encoding="utf-8"))
+    every += [{**PLAIN, "prompt": prompt} for prompt in board]
+    assert len(every) >= 100
     page = visit(chromium, served, "/try/index.html")
     until(page, "Ready")
-    assert len(found) >= 100
-    for settings in found:
-        values = {names[key]: settings[key] or "" if key == "negative_prompt" else settings[key] for key in names}
-        assert snr_db(make(page, **values), truth(**values)) > 60, settings
+    for values in every:
+        assert snr_db(make(page, **values), truth(**values)) > 60, values
     page.context.close()
 
 
