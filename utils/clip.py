@@ -31,8 +31,8 @@ class Clip:
         waveform: float32 array of shape (samples,), nominally in -1...1; a copy of what was given. The integers of
             sound files are scaled to that range: 8 to 32 bits, signed or not.
         sample_rate: Hz, a whole number from 1,000 to 768,000.
-        settings: what `generate` was given: checkpoint, prompt, negative_prompt, num_inference_steps,
-            audio_length_in_s, guidance_scale, seed, scheduler, dtype. Empty for a sound from elsewhere.
+        settings: the checkpoint, scheduler and dtype, and the arguments of `generate`: prompt, negative_prompt,
+            num_inference_steps, audio_length_in_s, guidance_scale, seed. Empty for a sound from elsewhere.
         seconds: the time that generating it took.
 
     Explained in lesson 01.
@@ -207,7 +207,7 @@ def compare(
 
 
 def load_folder(folder: str | os.PathLike, audio_length_in_s: float | None = None, at_least: int = 1) -> list[Clip]:
-    """Load all sounds of a folder in the order of their names; one printed line names what was left out, and why.
+    """Load all sounds of a folder in the order of their names; print one line with the files left out, and why.
 
     Args:
         folder: where the recordings are; folders in it are left out.

@@ -1,6 +1,6 @@
-"""The clips that a sweep keeps, in files named by a hash of everything that shapes their sound.
+"""Keep the clips of a sweep in files named by a hash of everything that shapes their sound.
 
-So a finished clip is never made again, and there is no index that could be lost.
+A finished clip is never made again, and there is no index that could be lost.
 Explained in lesson 03 (`notebooks/03_steps_and_length.ipynb`).
 """
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def waveform(clip: Clip, alt: str = "") -> Picture:
-    """Draw the samples against time in s, with full scale (1 and -1) marked; `alt`: a sentence on what is to be seen.
+    """Draw the samples against time in s, with full scale (1 and -1) marked; `alt`: a sentence on what to see.
 
     Explained in lesson 01.
     """
@@ -68,7 +68,7 @@ def grid(
 
     Args:
         sounds: rows of equally many clips, or log-mel-spectrograms of shape (frames, 64) in natural logarithm.
-        row_labels, column_labels: one for each, or none. title: over all. alt: a sentence on what is to be seen.
+        row_labels, column_labels: one for each, or none. title: over all. alt: a sentence on what to see.
 
     Explained in lesson 02.
     """
@@ -152,7 +152,7 @@ def curve(
     Args:
         series: name -> (x, y); a y is a number, or an `Interval`, whose bar is drawn.
         second: the same for the axis on the right, dashed; `second_label` names that axis and its unit.
-        knee: the x to mark. log_x: a logarithmic axis, marked at the x that occur. alt: what is to be seen.
+        knee: the x to mark. log_x: a logarithmic axis, marked at the x that occur. alt: what to see.
 
     Explained in lesson 03.
     """
@@ -199,14 +199,14 @@ def effects(
     matters: float | None = None,
     alt: str = "",
 ) -> Picture:
-    """Draw intervals as dots with bars, one a row: which of them leaves out zero, no effect?
+    """Draw intervals as dots with bars, one a row, against a line at zero, no effect.
 
     Args:
         intervals: label -> `Interval`, from the top; all in the unit that `x_label` names.
         comparisons: how many the page makes: then each row says its `verdict`, and only an effect has a full dot.
         zero: draw the line of no effect.
         matters: the smallest difference that would matter, drawn as a grey band around zero.
-        alt: a sentence on what is to be seen.
+        alt: a sentence on what to see.
 
     Explained in lesson 02.
     """

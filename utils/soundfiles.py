@@ -1,4 +1,4 @@
-"""Read sound files of any kind, to the end of what is there whatever the header claims; write WAV files with tags.
+"""Read sound files of any kind to their last sample, even where the header claims another length; write tagged WAV.
 
 Explained in lesson 07 (`notebooks/07_edit_sounds.ipynb`).
 """
