@@ -115,8 +115,9 @@ def _decoded(data: bytes, name: str) -> Sound:
     """Decode by libsndfile, so that neither a wrong length nor a damaged end costs anything before it."""
     samples, rate, claimed = _read(io.BytesIO(data))
     if claimed is None:  # an MP3, whose header may tell the length of the first of several
-        longer, *_ = _read(_Endless(re.sub(b"Xing|Info|VBRI", bytes(4), data)))
-        samples = longer if len(longer) > len(samples) + MP3_GAIN else samples
+        with suppress(RuntimeError, ValueError):
+            longer, *_ = _read(_Endless(re.sub(b"Xing|Info|VBRI", bytes(4), data)))
+            samples = longer if len(longer) > len(samples) + MP3_GAIN else samples
     elif (seconds := len(samples) / rate) < 0.99 * claimed < LONGEST:
         warn(f"{name} is cut off or damaged: {seconds:.2f} of {claimed:.2f} s are there.")
     return samples, rate
