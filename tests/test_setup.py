@@ -13,7 +13,8 @@ import shutil
 import subprocess
 import sys
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -171,24 +172,12 @@ def test_from_an_empty_folder_the_first_lesson_sounds(tmp_path):
 
 
 @pytest.fixture
-def sessions():
-    """Answers on Colab under /api/sessions; `server.answer` is the body."""
-
-    class Sessions(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.server.asked.append(self.path)
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(self.server.answer.encode())
-
-        def log_message(self, *arguments) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Sessions)
-    server.daemon_threads, server.asked, server.answer = True, [], ""
-    server.handle_error = lambda *event: None  # a client that hangs up
+def service(tmp_path):
+    """Serve the file "api/sessions" in place of Colab's service: the file, and the port."""
+    (tmp_path / "api").mkdir()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=tmp_path))
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield server
+    yield tmp_path / "api" / "sessions", server.server_port
     server.shutdown()
     server.server_close()
 
@@ -215,19 +204,17 @@ def on_github(tmp_path, remote) -> dict[str, str]:
     return {**count, "GIT_CONFIG_KEY_0": f"url.file://{tmp_path / 'github'}/.insteadOf"}
 
 
-def test_on_colab_the_version_that_was_opened_is_fetched_without_a_stamp(tmp_path, sessions, on_github):
-    sessions.answer = session()
-    done = run(on_colab(sessions.server_port), tmp_path / "empty", **on_github)
+def test_on_colab_the_version_that_was_opened_is_fetched_without_a_stamp(tmp_path, service, on_github):
+    service[0].write_text(session())
+    done = run(on_colab(service[1]), tmp_path / "empty", **on_github)
     assert done.stdout == f"{READY}\n", done.stderr
-    assert sessions.asked == ["/api/sessions"]
 
 
-def test_the_stamp_wins_and_a_clone_asks_nobody(tmp_path, sessions, on_github):
-    sessions.answer = session("some/fork", "main")
-    code = on_colab(sessions.server_port, stamped("owner/name"))
+def test_the_stamp_or_a_clone_wins(tmp_path, service, on_github):
+    service[0].write_text(session("some/fork", "main"))  # cannot be had
+    code = on_colab(service[1], stamped("owner/name"))
     assert run(code, tmp_path / "empty", **on_github).stdout == f"{READY}\n"
-    assert run(on_colab(sessions.server_port), copy_project(tmp_path / "project")).stdout == f"{READY}\n"
-    assert sessions.asked == []
+    assert run(on_colab(service[1]), copy_project(tmp_path / "project")).stdout == f"{READY}\n"
 
 
 @pytest.mark.parametrize(
@@ -244,9 +231,9 @@ def test_the_stamp_wins_and_a_clone_asks_nobody(tmp_path, sessions, on_github):
     ],
     ids=range(8),
 )
-def test_a_service_that_lies_or_does_not_know_is_not_believed(tmp_path, sessions, on_github, answer):
-    sessions.answer = answer
-    assert "open the lesson from its clone" in refusal(on_colab(sessions.server_port), tmp_path / "empty", **on_github)
+def test_a_service_that_lies_or_does_not_know_is_not_believed(tmp_path, service, on_github, answer):
+    service[0].write_text(answer)
+    assert "open the lesson from its clone" in refusal(on_colab(service[1]), tmp_path / "empty", **on_github)
     assert list((tmp_path / "empty").iterdir()) == []
 
 
