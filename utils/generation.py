@@ -10,10 +10,10 @@ import math
 import re
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -140,7 +140,7 @@ def generate_batch(
         raise ValueError(f"A batch holds 1 to {MAX_BATCH} clips, each a Request, not {len(requests)}: {requests[:1]}.")
     if callback is not None and not callable(callback):
         raise TypeError(f"callback must be a function, not {callback!r}.")
-    most, least = limits(pipe.scheduler.config, pipe.vae.config, pipe.vocoder.config)
+    most, least = limits(pipe)
     steps = check_int("num_inference_steps", num_inference_steps, 1, most)
     length = check_float("audio_length_in_s", audio_length_in_s, least, MAX_SECONDS, " s")
     guidance = check_float("guidance_scale", guidance_scale, 0.0, MAX_GUIDANCE)
@@ -167,12 +167,12 @@ def generate_batch(
     return clips
 
 
-def limits(scheduler: Mapping, vae: Mapping, vocoder: Any) -> tuple[int, float]:
-    """Return the largest number of steps and the shortest length in seconds that configurations allow."""
-    vocoder = vocoder if isinstance(vocoder, Mapping) else vocoder.to_dict()
-    offset = scheduler.get("steps_offset", 0) if scheduler.get("timestep_spacing", "leading") == "leading" else 0
-    frame = math.prod(vocoder.get("upsample_rates", [160])) * 2 ** (len(vae.get("block_out_channels", "123")) - 1)
-    return scheduler.get("num_train_timesteps", 1000) - offset, frame / vocoder.get("sampling_rate", 16_000)
+def limits(pipe: AudioLDMPipeline) -> tuple[int, float]:
+    """Return the largest number of steps and the shortest length in seconds that a pipeline's configurations allow."""
+    scheduler, vocoder = pipe.scheduler.config, pipe.vocoder.config
+    leading = scheduler.get("timestep_spacing", "leading") == "leading"
+    most = scheduler.get("num_train_timesteps", 1000) - (scheduler.get("steps_offset", 0) if leading else 0)
+    return most, math.prod(vocoder.upsample_rates) * pipe.vae_scale_factor / vocoder.sampling_rate
 
 
 def adapters_of(pipe: AudioLDMPipeline) -> str:

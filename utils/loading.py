@@ -58,7 +58,7 @@ def load_pipeline(
       audioldm-s-full-v2; else mini-s-v2; and says in one line which, where, in which dtype and why.
     device: "cuda", "mps" or "cpu"; by default the best there is.
     dtype: "float32", "float16" or "bfloat16"; by default float16 on CUDA, else float32. On a CPU "bfloat16" is faster
-      where the processor has units for it, inexact, and several times slower where it has none, which a line then says.
+      where the processor has units for it, inexact, and several times slower where it has none.
     offload: keep only the part that is at work on the GPU (slower, a fraction of the memory; nothing to do on a CPU).
     vae_slicing: decode a batch clip by clip (less memory).
     original_attention_heads: give the UNet the heads of the original AudioLDM, 32 or 64 channels each, where the Hub's
@@ -168,7 +168,7 @@ def best_device(device: str | None) -> str:
 
 def best_dtype(dtype: str | torch.dtype | None, device: str) -> torch.dtype:
     """Return the dtype that is asked for, or the best for a device; ValueError where the device cannot work in it."""
-    on_cuda, cpu = device.startswith("cuda"), Path("/proc/cpuinfo")
+    on_cuda = device.startswith("cuda")
     name = str(dtype or ("float16" if on_cuda else "float32")).removeprefix("torch.")
     if name not in ("float32", "float16", "bfloat16"):
         raise ValueError(f"dtype={name!r} is not one of float32, float16, bfloat16.")
@@ -176,8 +176,6 @@ def best_dtype(dtype: str | torch.dtype | None, device: str) -> torch.dtype:
         raise ValueError("dtype='float16' is for GPUs: on a CPU use float32, or bfloat16 (inexact).")
     if name == "bfloat16" and on_cuda and torch.cuda.get_device_capability(device)[0] < 8:
         raise ValueError("dtype='bfloat16' needs a GPU of the Ampere generation (2020) or later: here use float16.")
-    if name == "bfloat16" and device == "cpu" and cpu.is_file() and "bf16" not in cpu.read_text(encoding="utf-8"):
-        print("This processor has no units for bfloat16: it will take several times as long as float32.")
     return getattr(torch, name)
 
 

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import gc
 import inspect
-import json
 import math
 import os
 import tempfile
 from collections import namedtuple
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
 from functools import lru_cache
@@ -30,11 +29,12 @@ from tqdm.auto import tqdm
 import utils
 
 from . import features, generation, latents, vocoder
+from .checkpoints import MINIS
 from .checks import as_list, check_float, check_int, write_whole
 from .clip import Clip
 from .generation import Request, generate_batch
 from .kept import fingerprint, is_whole, path_of, read_clip, scheduler_print, write_clip
-from .loading import checkpoint_name, load_pipeline, locate
+from .loading import is_mini, load_pipeline, locate
 
 if TYPE_CHECKING:
     from .loading import AudioLDMPipeline
@@ -75,7 +75,8 @@ def sweep(
 
     Args:
         checkpoints: pipelines, or names for `load_pipeline`: those are loaded one after the other, and freed.
-        prompts, num_inference_steps, audio_length_in_s, guidance_scale, negative_prompts, seeds: as in `generate`.
+        prompts, num_inference_steps, audio_length_in_s, guidance_scale, negative_prompts, seeds: as in `generate`;
+            lengths from 0.08 s, which every checkpoint has.
         folder: the place of the clips; None keeps them until Python ends. Several sweeps, even at the same time,
             can share a folder and each other's clips. A changed pipeline (weights, adapters and their scales, hooks,
             scheduler) makes its own.
@@ -98,8 +99,7 @@ def sweep(
         `load_clips` gives the clips.
 
     Raises:
-        TypeError, ValueError: a bad argument, or more than 500 clips without `confirm`; before anything is fetched,
-            and, where it depends on the checkpoint, before anything is loaded.
+        TypeError, ValueError: a bad argument, or more than 500 clips without `confirm`; before anything is fetched.
         OSError: the folder cannot be written, or a checkpoint cannot be had. Finished clips stay finished.
 
     Explained in lesson 03.
@@ -112,14 +112,14 @@ def sweep(
         _values("prompts", prompts, lambda v: Request(v).prompt),
         _values("negative_prompts", negative_prompts, lambda v: Request("-", 0, v).negative_prompt),
         _values("guidance_scale", guidance_scale, lambda v: check_float("guidance_scale", v, 0, 50)),
-        _values("audio_length_in_s", audio_length_in_s, lambda v: check_float("audio_length_in_s", v, 0.04, 60, " s")),
+        _values("audio_length_in_s", audio_length_in_s, lambda v: check_float("audio_length_in_s", v, 0.08, 60, " s")),
         _values("num_inference_steps", num_inference_steps, lambda v: check_int("num_inference_steps", v, 1, 1000)),
         _values("seeds", seeds, lambda v: Request("-", v).seed),
     ]
     columns, count = _columns(measures), math.prod(map(len, (sources, *axes)))  # before it is built: it may be large
     if count > ASK_ABOVE and not confirm:
         raise ValueError(f"This grid has {count:,} clips: pass confirm=True to start, or leave some out.")
-    minis = [_is_mini(source, *axes[3:5]) for source in sources]
+    minis = [locate(s)[0] in MINIS if isinstance(s, str) else is_mini(s) for s in sources]  # all, before one is loaded
     points = [Point(*values) for values in product(*axes)]  # the last setting changes fastest
     batches = _batches(points, size or (8 if all(minis) or torch.cuda.is_available() else 1))
     place = Path(folder or tempfile.mkdtemp(prefix="sweep-")).expanduser().resolve()  # a worker may be elsewhere
@@ -160,21 +160,6 @@ def _columns(measures: object) -> dict[str, Callable]:
         if not name.isidentifier() or name in TAKEN or columns.setdefault(name, measure) is not measure:
             raise ValueError(f"The measure {name or given!r} must be a `def` with a name that no other column has.")
     return columns
-
-
-def _is_mini(source: AudioLDMPipeline | str, lengths: list[float], steps: list[int]) -> bool:
-    """Check lengths and steps against a checkpoint's configurations, and tell its family; nothing is loaded."""
-    if isinstance(source, str):
-        name, folder, _ = locate(source)
-        files = ("scheduler/scheduler_config.json", "vae/config.json", "vocoder/config.json")
-        parts = [json.loads((folder / file).read_bytes()) if (folder / file).is_file() else {} for file in files]
-    else:
-        name, parts = checkpoint_name(source), [source.scheduler.config, source.vae.config, source.vocoder.config]
-    most, least = generation.limits(*parts)
-    for length, count in product(lengths, steps):
-        check_float(f"audio_length_in_s of {name}", length, least, 60, " s")
-        check_int(f"num_inference_steps of {name}", count, 1, most)
-    return isinstance(parts[2], Mapping) and "n_iter" in parts[2]  # of Griffin-Lim
 
 
 # ---- the work, here or in a worker
