@@ -76,6 +76,7 @@ def test_without_recordings_the_recipe_says_so_and_goes_on(smoke, tmp_path, monk
     assert [("sonic-pi-samples" in line, "not installed" in line) for line in told] == [(True, True), (False, True)]
 
 
+@pytest.mark.slow
 def test_computed_clips_keep_their_latents_while_the_ear_is_taught(smoke, tmp_path, monkeypatch):
     """At 100 times the weight they move less than at none."""
     moved = []
@@ -91,6 +92,7 @@ def test_computed_clips_keep_their_latents_while_the_ear_is_taught(smoke, tmp_pa
     assert moved[1] < 0.7 * moved[0]
 
 
+@pytest.mark.slow
 def test_the_same_latents_are_heard_through_every_vae(shipped):
     vaes = {"one": shipped, "the same": shipped, "deaf": make_vae().eval()}
     found = ear.hidden(load(CHECKPOINTS / "mini-s-v2"), vaes)
