@@ -70,26 +70,29 @@ def train(
     before = signal.signal(signal.SIGINT, lambda *_: pressed.append(True)) if here else None
     hidden = os.environ.get("AUDIOLDM_PROGRESS") == "0" or bool(os.environ.get("TQDM_DISABLE"))
     try:
-        for step in tqdm(range(len(losses), steps), initial=len(losses), total=steps, leave=False, disable=hidden):
-            if pressed:
-                print(f"Stopped after {step} of {steps} steps." + (" The same call goes on." if file else ""))
-                break
-            optimizer.param_groups[0]["lr"] = learning_rate * _warm_cosine(step, steps)
-            loss = _loss(loss_of, step)
-            optimizer.zero_grad()
-            loss.backward()
-            if not torch.isfinite(norm := torch.nn.utils.clip_grad_norm_(parameters, 1.0)):
-                raise FloatingPointError(f"The gradient of step {step} is {norm.item()}: lower learning_rate.")
-            if not step and (idle := sum(p.grad is None for p in parameters)):
-                warn(f"{idle} of {len(parameters)} parameters have no influence on the loss.")
-            moved = moved or bool(norm)
-            if not moved and step + 1 in (10, steps):
-                raise ValueError(f"Nothing is learned: all gradients are zero. {IDLE}")
-            optimizer.step()
-            losses.append(loss.item())
-            if file and time.monotonic() - saved > SAVE_EVERY:
-                _save(file, state, parameters, optimizer)
-                saved = time.monotonic()
+        with tqdm(total=steps, initial=len(losses), leave=False, disable=hidden) as bar:
+            for step in range(len(losses), steps):
+                if pressed:
+                    print(f"Stopped after {step} of {steps} steps." + (" The same call goes on." if file else ""))
+                    break
+                rate = learning_rate * min(1, (step + 1) / 10) * (1 + math.cos(math.pi * step / steps)) / 2
+                optimizer.param_groups[0]["lr"] = rate
+                loss = _loss(loss_of, step)
+                optimizer.zero_grad()
+                loss.backward()
+                if not torch.isfinite(norm := torch.nn.utils.clip_grad_norm_(parameters, 1.0)):
+                    raise FloatingPointError(f"The gradient of step {step} is {norm.item()}: lower learning_rate.")
+                if not step and (idle := sum(p.grad is None for p in parameters)):
+                    warn(f"{idle} of {len(parameters)} parameters have no influence on the loss.")
+                moved = moved or bool(norm)
+                if not moved and step + 1 in (10, steps):
+                    raise ValueError(f"Nothing is learned: all gradients are zero. {IDLE}")
+                optimizer.step()
+                losses.append(loss.item())
+                bar.update()
+                if file and time.monotonic() - saved > SAVE_EVERY:
+                    _save(file, state, parameters, optimizer)
+                    saved = time.monotonic()
     finally:
         if here:
             signal.signal(signal.SIGINT, before)
@@ -98,11 +101,6 @@ def train(
     if file and len(losses) == steps:
         file.unlink(missing_ok=True)
     return losses
-
-
-def _warm_cosine(step: int, steps: int) -> float:
-    """Return the share of the learning rate: it rises over ten steps, and falls along a cosine."""
-    return min(1, (step + 1) / 10) * (1 + math.cos(math.pi * step / steps)) / 2
 
 
 def _loss(loss_of: Callable[[int], torch.Tensor], step: int) -> torch.Tensor:
