@@ -144,8 +144,8 @@ def _load_clap(model: str) -> tuple:
     place = CHECKPOINTS["mini-s"].folder.with_name(model) if model == MINI_CLAP else Path(model).expanduser()
     if not place.is_dir():
         place = model
-        if not isinstance(try_to_load_from_cache(model, "config.json"), str):
-            with explained(model):
+        with explained(model):
+            if not isinstance(try_to_load_from_cache(model, "config.json"), str):
                 repo_info(model)  # fails within seconds where the Hub cannot be reached
     try:
         with quiet():
