@@ -150,7 +150,7 @@ def change_json(path: Path, **changes: Any) -> None:
 
 
 def lose_merges(folder: Path) -> Path:
-    """Do to a checkpoint's tokenizer.json on every version of transformers what some do by themselves."""
+    """Empty the merges of a checkpoint's tokenizer.json, as some versions of transformers read it."""
     path = folder / "tokenizer" / "tokenizer.json"
     change_json(path, model={**json.loads(path.read_text())["model"], "merges": []})
     return folder

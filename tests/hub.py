@@ -46,7 +46,7 @@ class Hub:
         return {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
 
     def downloaded(self) -> list[str]:
-        """The weight files that were sent, in order."""
+        """Return the weight files that were sent, in order."""
         return [line.split(" ")[1] for line in self.requests if line.startswith("GET /cdn")]
 
     def close(self) -> None:
@@ -137,7 +137,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _digest(path: Path) -> str:
-    """The Hub's identifier of a file: sha256 of a large one, git's sha1 of another."""
+    """Return the Hub's identifier of a file: sha256 of a large one, git's sha1 of another."""
     data = path.read_bytes()
     large = path.suffix in LARGE
     return hashlib.sha256(data).hexdigest() if large else hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
@@ -153,7 +153,7 @@ def environment(url: str, home: Path) -> dict[str, str]:
 
 
 class Client:
-    """A Python process of its own that talks to a Hub, with an empty cache in `home`."""
+    """Start a Python process of its own that talks to a Hub, with an empty cache in `home`."""
 
     def __init__(self, url: str, home: Path, **settings: str):
         self.home = home

@@ -56,7 +56,7 @@ utils.sweeps.generate_batch = _quick
 
 @dataclass
 class Result:
-    """How a lesson went: errors, checks that did not say Right, checks that did, and seconds."""
+    """The result of a lesson: errors, checks that did not say Right, the count of those that did, and seconds."""
 
     name: str
     errors: list[str] = field(default_factory=list)

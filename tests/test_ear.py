@@ -1,4 +1,4 @@
-"""The ear: what it may be trained on, how it is trained, and what the shipped VAE holds of real recordings."""
+"""The ear: its licensed recordings, its training, and the shipped VAE on real recordings."""
 
 from __future__ import annotations
 

@@ -137,7 +137,7 @@ def test_the_words_reach_the_model_on_the_transformers_that_is_here(repository, 
 
 
 def test_the_fault_itself_is_repaired_on_every_version(copy, capsys):
-    """A tokenizer.json whose merges are lost does on every version what the real one does on some."""
+    """Without its merges a tokenizer.json is misread by every version of transformers."""
     lose_merges(copy)
     assert len(diffusers.AudioLDMPipeline.from_pretrained(copy).tokenizer(PROBE).input_ids) > 50  # letters
     capsys.readouterr()

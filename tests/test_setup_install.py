@@ -1,4 +1,4 @@
-"""The first cell of every lesson installs what is missing, and never torch: a package index of tiny wheels."""
+"""The first cell of every lesson installs missing packages, and never torch: a package index of tiny wheels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every lesson on a stand-in of the real format: what only a mini can pass turns red here. See `tests/standin.py`."""
+"""Every lesson, and the protocol for a GPU, on a stand-in of the real format. See `tests/standin.py`."""
 
 from __future__ import annotations
 

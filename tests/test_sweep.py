@@ -1,4 +1,4 @@
-"""The sweep: the right clips in the right order, none twice, none lost, none shared by what differs, none damaged."""
+"""The sweep: the right clips in the right order, none twice, none lost, none damaged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What makes a clip of a sweep the same, and what never shares one."""
+"""The keys of a sweep's clips: pipelines that sound different never share one."""
 
 from __future__ import annotations
 

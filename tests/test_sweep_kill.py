@@ -48,12 +48,12 @@ def attempt(pipe, folder: Path, batch_size: int, log: Path, spoil=lambda: None) 
 
 
 def ended(pid: int) -> int:
-    """Wait for a process; its exit status, or minus the signal that killed it."""
+    """Wait for a process; return its exit status, or minus the signal that killed it."""
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 def finished(folder: Path) -> set[tuple]:
-    """The settings of the clips that are whole on the disk."""
+    """Return the settings of the clips that are whole on the disk."""
     found = set()
     for path in folder.glob("*.wav"):
         try:
@@ -70,7 +70,7 @@ def logged_clips(log: Path) -> list[tuple]:
 
 
 def killed_at_random(pipe, place: Path, batch_size: int, kills: int) -> dict:
-    """Kill attempts at random moments, let the last one end; what was redone, lost, and different from unbroken."""
+    """Kill attempts at random moments, let the last one end; count clips redone, lost, and unlike an unbroken run's."""
     whole, broken, log, redone, amid, killed = place / "whole", place / "broken", place / "log", [], 0, 0
     start = time.perf_counter()
     assert ended(attempt(pipe, whole, batch_size, place / "unbroken-log")) == 0

@@ -79,7 +79,7 @@ def test_a_spectrogram_louder_than_any_sound_can_be_stays_within_bounds(vocoder)
 
 
 def test_the_browsers_decoder_ends_where_the_vocoders_rounds_begin(pipe, monkeypatch):
-    """Whatever bounds the spectrogram in Python bounds it in the browser, too."""
+    """A bound of the spectrogram in Python is one in the browser, too."""
     export = pytest.importorskip("tools.onnx_export", reason="needs onnx: site/requirements.txt")
     monkeypatch.setattr(module, "LOUDEST", -6.0)
     with torch.no_grad():
