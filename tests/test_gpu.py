@@ -23,7 +23,6 @@ from utils import (
     generate,
     load_pipeline,
     log_mel_distance,
-    sweep,
     train,
 )
 
@@ -92,12 +91,6 @@ def test_a_cancelled_clip_leaves_the_pipeline_as_it_was(lab):
     with pytest.raises(InterruptedError):
         lab.clip(callback=stop)
     assert seen == [lab.device] * 2 and np.array_equal(lab.wave(), before)
-
-
-def test_a_sweep_is_resumed(lab, tmp_path):
-    grid = {"num_inference_steps": [1, 2], "audio_length_in_s": [1.28], "seeds": range(2), "folder": tmp_path}
-    first, again = (sweep(lab.pipe, ["rain", "a siren"], **grid, progress=False) for _ in range(2))
-    assert len(first) == 8 and first.equals(again)
 
 
 def test_a_recording_is_encoded_decoded_and_kept_by_a_callback(lab):

@@ -59,6 +59,7 @@ def test_the_table_is_the_model_cards():
     assert [(c.parameters, c.unet_dim, c.clap_audio_dim, c.audio_conditioning) for c in real] == [
         (421, 128, 768, False), (421, 128, 768, False), (652, 192, 1024, True), (975, 256, 768, False),
     ]  # fmt: skip
+    assert [len(c.revision or "") for c in real] == [40, 40, 40, 0]
     assert [CHECKPOINTS[name].unet_dim * 8 for name in MINIS] == [128, 128, 192, 256]
 
 

@@ -20,25 +20,19 @@ from mini.unet import widen
 
 
 @pytest.mark.parametrize("sound", CLASSES)
-def test_every_sound_is_finite_and_as_loud_as_the_others(sound):
+def test_every_sound_is_finite_and_as_loud_as_the_others_and_obeys_its_words(sound):
     audio = render(Scene(sound, quality="clean"), 2.56, seed=4)
     assert audio.dtype == np.float32 and audio.shape == (40960,)
     assert np.isfinite(audio).all() and np.abs(audio).max() < 1
     assert -26 < 20 * np.log10(sounds._loud_rms(audio)) < -17
-
-
-@pytest.mark.parametrize("sound", PITCHED)
-def test_high_is_above_mid_is_above_low(sound):
-    clips = [render(Scene(sound, pitch, quality="clean"), 5.12, seed=1) for pitch in ("low", "mid", "high")]
-    low, mid, high = (spectral_centroid(y=clip, sr=16000).mean() for clip in clips)
-    assert low < 0.9 * mid and mid < 0.9 * high
-
-
-@pytest.mark.parametrize("sound", [s for s in TIMED if s not in ("helicopter", "siren", "cat", "flute")])
-def test_fast_has_more_onsets_than_slow(sound):
-    clips = [render(Scene(sound, tempo=tempo, quality="clean"), 5.12, seed=1) for tempo in ("slow", "fast")]
-    slow, fast = (len(onset_detect(y=clip, sr=16000)) for clip in clips)
-    assert fast > 1.8 * slow
+    if sound in PITCHED:
+        clips = [render(Scene(sound, pitch, quality="clean"), 5.12, seed=1) for pitch in ("low", "mid", "high")]
+        low, mid, high = (spectral_centroid(y=clip, sr=16000).mean() for clip in clips)
+        assert low < 0.9 * mid and mid < 0.9 * high
+    if sound in TIMED and sound not in ("helicopter", "siren", "cat", "flute"):
+        clips = [render(Scene(sound, tempo=tempo, quality="clean"), 5.12, seed=1) for tempo in ("slow", "fast")]
+        slow, fast = (len(onset_detect(y=clip, sr=16000)) for clip in clips)
+        assert fast > 1.8 * slow
 
 
 def test_quality_and_background_are_audible():
@@ -167,13 +161,6 @@ def test_recipes_are_trained_judged_and_compared_with_the_first(smoke, monkeypat
 def test_a_second_run_of_the_recipe_redoes_nothing(smoke):
     again = Family(smoke.state, smoke.checkpoints, Recipe.smoke(), say=lambda text: pytest.fail(f"did work: {text}"))
     again.unet("mini-s")
-
-
-def test_the_judge_hears_clips_of_any_length(smoke):
-    from mini.judge import verdicts
-
-    embeddings, logits = verdicts(smoke.judge, [data.clip_at(3, 0, 2.56), data.clip_at(3, 1, 2.56)])
-    assert embeddings.shape == (2, 128) and logits["sounds"].shape == (2, 24)
 
 
 def test_the_paraphrases_are_not_in_the_grammar():

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
 
 _lock = threading.RLock()  # a tokenizer serves one thread at a time
-LEVEL_DB = -20.0  # dBFS, the rms at which every clip is heard
+LEVEL_DB = -20.0  # dBFS, the rms to which a clip is brought before CLAP
 KINDS = [  # of sound that the minis were trained on
     "rain", "wind", "ocean waves", "a stream", "thunder", "applause", "an engine", "a helicopter", "a siren",
     "an alarm", "a bell", "birds", "a dog", "a cat", "a clock", "footsteps", "a hammer", "speech", "techno music",
@@ -165,7 +165,7 @@ def _for_clap(clip: Clip, extractor: transformers.ClapFeatureExtractor) -> np.nd
     waveform = clip.resampled(extractor.sampling_rate).waveform
     if not np.isfinite(waveform).all():
         raise ValueError("The waveform has NaN or infinite samples: CLAP cannot hear it.")
-    # the extractor would cut longer ones at random, and fill up with silence what repeats of shorter ones leave
+    # the extractor would cut longer clips at random, and repeat shorter ones a whole number of times only
     waveform = np.resize(waveform, extractor.nb_max_samples)
     rms = np.sqrt(np.mean(waveform.astype(np.float64) ** 2))
     return (waveform * (10 ** (LEVEL_DB / 20) / rms if rms > 0 else 1.0)).astype(np.float32)

@@ -37,7 +37,7 @@ if hasattr(os, "register_at_fork"):  # a forked process has none of its parent's
 def one_call(pipe: AudioLDMPipeline, makes_a_clip: bool = False) -> Iterator[None]:
     """Hold a pipeline for one call, without gradients, autocast or inference mode; other threads wait.
 
-    The lock is the scheduler's, whose state is that of the call; pipelines may share one. Raises RuntimeError for a
+    The lock is the scheduler's, which keeps the state of the call; pipelines may share one. Raises RuntimeError for a
     clip within a callback of the same pipeline, or of one that another thread holds: waiting there could last for ever.
     """
     scheduler, mine = pipe.scheduler, _held.__dict__.setdefault("schedulers", [])

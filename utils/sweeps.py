@@ -79,7 +79,7 @@ def sweep(
             lengths from 0.08 s, which every checkpoint has.
         folder: the place of the clips; None keeps them until Python ends. Several sweeps, even at the same time,
             can share a folder and each other's clips. A changed pipeline (weights, adapters and their scales, hooks,
-            scheduler) makes its own.
+            scheduler) makes its own, and so does a version of this project with other code between noise and sound.
         measures: names of measures of one clip ("noise_floor_db", "clap_similarity", ...) or functions of a clip; each
             makes a column by its name. They can be added later: the clips stay.
         batch_size: clips generated together, 1 to 64, where steps, length and guidance are equal; by default 8 for

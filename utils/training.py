@@ -125,7 +125,7 @@ def _save(file: Path, state: dict, parameters: list[torch.nn.Parameter], optimiz
 
 
 def _resumed(file: Path, fresh: dict, parameters, optimizer, loss_of) -> dict:
-    """Restore what a file holds and return it; or, moving an unfit file aside, return the fresh state."""
+    """Restore a kept state into the parameters and return it; move an unfit file aside and return the fresh state."""
     try:
         kept = torch.load(file, map_location=parameters[0].device, weights_only=True)
         if kept["plan"] != fresh["plan"]:
