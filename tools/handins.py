@@ -12,7 +12,7 @@ import io
 import re
 import warnings
 import zipfile
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -32,7 +32,6 @@ NO_NAMES |= {"solution", "solutions", "answers", "release", "source", "download"
 NO_NAMES |= {"hw", "lab", "week", "lesson", "exercise", "exercises", "assignment", "class", "course"}
 NO_NAMES |= {"kopie", "copie", "copia", "kopia"}
 RENAME = "name it NAME_LESSON.ipynb or NAME/LESSON.ipynb, such as ada_01_first_sound.ipynb"
-ONE = "leave the one that counts, and give namesakes different names"
 AGAIN = "save it in Jupyter (File, Download), and hand that in"
 
 
@@ -62,51 +61,42 @@ def hand_ins(place: Path, released: dict[str, NotebookNode]) -> list[HandIn]:
     `released` are the notebooks that the students were given, by lesson. Two files of one student and lesson are both
     refused, since the names do not say which one counts.
     """
-    found = [_hand_in(path, data, note, released) for path, data, note in sorted(_files(place), key=lambda f: f[0])]
-    same = defaultdict(list)
-    for one in found:
-        same[one.student.casefold(), one.lesson].append(one)
-    refused = []
-    for one in found:
-        others = [other for other in same[one.student.casefold(), one.lesson] if other is not one]
-        if one.student and others:
-            note = f"there are several of {one.student}, such as {others[0].path}: {ONE}"
-            one = replace(one, notebook=None, note=note)
-        refused.append(one)
-    return refused
+    found = [_hand_in(*file, released) for file in sorted(_files(place), key=lambda file: file[0])]
+    count = Counter((one.student.casefold(), one.lesson) for one in found)
+    note = "there are several of this student: leave the one that counts, and give namesakes different names"
+    return [
+        replace(one, notebook=None, note=note) if one.student and count[one.student.casefold(), one.lesson] > 1 else one
+        for one in found
+    ]
 
 
 def _files(place: Path) -> Iterator[tuple[PurePosixPath, bytes, str]]:
-    """Yield path, bytes and trouble of each file; a zip counts as a folder with its name, and is not unpacked."""
+    """Yield path, bytes and trouble of each file; the zip of a class is its folder, any other one a folder in it."""
     whole = place.is_file()
     for path in [place] if whole else sorted(path for path in place.rglob("*") if path.is_file()):
         name = PurePosixPath(path.name if whole else path.relative_to(place).as_posix())
-        if is_junk(name):
-            continue
         try:
             data = path.read_bytes() if path.stat().st_size <= LARGEST else b""
         except OSError as error:
             yield name, b"", f"it cannot be read ({error.strerror})"
-            continue
-        if name.suffix.lower() == ".zip":
-            # the zip of a class is its folder; any other one is a folder in it
-            yield from _unzipped(PurePosixPath() if whole else name.with_suffix(""), data, name, depth=int(not whole))
         else:
-            yield name, data, ""
+            yield from _opened(name, data, PurePosixPath() if whole else name.with_suffix(""))
 
 
-def _unzipped(folder: PurePosixPath, data: bytes, name: PurePosixPath, depth: int) -> Iterator:
+def _opened(name: PurePosixPath, data: bytes, folder: PurePosixPath, depth: int = 0) -> Iterator:
+    """Yield the file; of a zip, which is not unpacked, the files in it as if they were in this folder."""
+    if is_junk(name):
+        return
+    if name.suffix.lower() != ".zip" or depth > 1:
+        yield name, data, ""
+        return
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             for entry in archive.infolist():
-                inside = PurePosixPath(*[p for p in re.split(r"[/\\]", entry.filename) if p not in ("", ".", "..")])
-                if entry.is_dir() or is_junk(inside):
-                    continue
+                inside = folder.joinpath(*(p for p in re.split(r"[/\\]", entry.filename) if p not in ("", ".", "..")))
                 content = archive.read(entry) if entry.file_size <= LARGEST else b""
-                if inside.suffix.lower() == ".zip" and depth == 0:
-                    yield from _unzipped(folder / inside.with_suffix(""), content, inside, depth=1)
-                else:
-                    yield folder / inside, content, ""
+                if not entry.is_dir():
+                    yield from _opened(inside, content, inside.with_suffix(""), depth + 1)
     except Exception:  # damaged, encrypted, or packed in an unknown way
         yield name, b"", "it is a zip that cannot be unpacked"
 

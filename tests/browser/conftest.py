@@ -22,9 +22,10 @@ import nbformat
 import pytest
 from filelock import FileLock
 
+from tools.lessons import ENVIRONMENT, ROOT
+
 from .site import Served, build
 
-ROOT = Path(__file__).resolve().parents[2]
 SCREENSHOTS = ROOT / "outputs" / "screenshots"
 LESSON = "05_playground.ipynb"
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -40,10 +41,6 @@ FLAGS = [
     "--use-fake-device-for-media-stream",  # a microphone that beeps
     "--use-fake-ui-for-media-stream",  # and is allowed
 ]
-LAB_SETTINGS = {
-    "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
-    "apputils-extension/themes": {"theme": "JupyterLab Light"},
-}
 NASTY = "<img src=x onerror='window.hacked=1'><script>window.hacked=1</script> \"a dog\" $\\alpha$ 😀 كلب ינבח"
 STUDIO = "from playground import Studio\n\nstudio = Studio()\nstudio"  # without the takes of the lesson
 OWN_CELLS = [  # behind the lesson's, for what need not wait for the whole lesson
@@ -83,34 +80,21 @@ def project(folder: Path) -> Path:
     return folder
 
 
-@pytest.fixture(scope="package")
-def environment(request) -> dict[str, str]:
-    """What the lessons run under; on a mini of random weights where no trained one lies."""
-    from tools.lessons import ENVIRONMENT
-
-    if (ROOT / "mini" / "checkpoints" / "mini-s-v2").is_dir():
-        return ENVIRONMENT
-    return {**ENVIRONMENT, "AUDIOLDM_MINI_FOLDER": str(request.getfixturevalue("random_checkpoint").parent)}
-
-
 class Server:
     """A Jupyter server on a free loopback port, in a folder of its own; `wait` until it answers."""
 
-    def __init__(self, folder: Path, environment: dict[str, str], module: str = "jupyterlab"):
+    def __init__(self, folder: Path, environment: dict[str, str] = ENVIRONMENT, module: str = "jupyterlab"):
         self.folder, self.token = folder, secrets.token_hex(16)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         self.url = f"http://127.0.0.1:{port}"
-        for name, value in LAB_SETTINGS.items():
-            file = folder / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(json.dumps(value))
         own = {"JUPYTERLAB_SETTINGS_DIR": "settings", "JUPYTERLAB_WORKSPACES_DIR": "workspaces"}
         own = {name: str(folder / place) for name, place in {**own, "JUPYTER_RUNTIME_DIR": "runtime"}.items()}
         command = [sys.executable, "-m", module, "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}"]
         command += ["--ServerApp.port_retries=0", f"--ServerApp.root_dir={folder}"]
         command += [f"--IdentityProvider.token={self.token}", "--LabApp.expose_app_in_browser=True"]
+        command += ["--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
         self._log = (folder / "server.log").open("w")
         environment = {**os.environ, **environment, **own}
         self._process = subprocess.Popen(command, env=environment, stdout=self._log, stderr=subprocess.STDOUT)
@@ -143,9 +127,9 @@ class Server:
 
 
 @pytest.fixture(scope="package")
-def lab(tmp_path_factory, environment) -> Iterator[Server]:
+def lab(tmp_path_factory) -> Iterator[Server]:
     """JupyterLab, which serves Notebook 7, too. It may still be starting: `wait`."""
-    server = Server(project(tmp_path_factory.mktemp("lab")), environment)
+    server = Server(project(tmp_path_factory.mktemp("lab")))
     try:
         yield server
     finally:

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 import nbformat
 import pytest
 
+from tools.lessons import ENVIRONMENT
+
 from .conftest import LESSON, Server, new_page, project, shoot
 from .test_playground import button, play
 
@@ -22,7 +24,7 @@ VOILA = ["voila>=0.5.8,<0.6", "websockets"]
 
 
 @pytest.fixture
-def serve(tmp_path, environment) -> Iterator:
+def serve(tmp_path) -> Iterator:
     """Start a Jupyter server with these packages before all others, on lesson 05 cut down to its studio."""
     servers = []
 
@@ -39,7 +41,7 @@ def serve(tmp_path, environment) -> Iterator:
         nbformat.write(notebook, path)
         paths = {"JUPYTER_PATH": "share/jupyter", "JUPYTER_CONFIG_PATH": "etc/jupyter", "PYTHONPATH": ""}
         paths = {name: f"{place / part}{os.pathsep}{os.environ.get(name, '')}" for name, part in paths.items()}
-        servers.append(Server(folder, {**environment, **paths}, module))
+        servers.append(Server(folder, {**ENVIRONMENT, **paths}, module))
         servers[0].wait()
         return servers[0]
 
