@@ -22,14 +22,14 @@ FITS = "Which fits “{prompt}” better?"
 
 
 class ABX(Booth):
-    """Can the difference between two groups of clips be heard? X is A or B: which?
+    """Test whether the difference between two groups of clips can be heard: X is A or B, but which?
 
     For clips that are nearly alike; which of two different ones is better, `Preference` asks.
 
     Args:
         a, b: as many clips each, or two parts of a sweep's table; pair i, such as one prompt and seed at 5 and at 25
             steps, makes `repeats` trials, each with A and B in random places and X drawn by a coin.
-        label: what is compared, "5 or 25 steps"; hidden until the end.
+        label: the compared condition, "5 or 25 steps"; hidden until the end.
         listener: a name or a pseudonym; without it the panel asks. path: the CSV file. seed: of the order, 0 up.
 
     Source: Munson and Gardner 1950, "Standardizing auditory tests". Explained in lesson 05.
@@ -49,12 +49,12 @@ class ABX(Booth):
 
 
 class Preference(Booth):
-    """Which of two hidden clips fits the words better? One must be chosen: ties are not offered.
+    """Ask which of two hidden clips fits the words better; ties are not offered.
 
     Args:
         a, b: as many clips each, or two parts of a sweep's table; pair i makes `repeats` trials, with its sides random.
             `summary` counts how often the clip of `b` is preferred.
-        label: what is compared, "mini-s or mini-l"; hidden until the end.
+        label: the compared condition, "mini-s or mini-l"; hidden until the end.
         question: may speak of the "{prompt}", which the two of a pair must then have in common.
         listener, path, seed: as in `ABX`.
 
@@ -80,10 +80,10 @@ class Preference(Booth):
 
 
 class Rating(Booth):
-    """How good do clips sound, from 1 (bad) to 5 (excellent)? One clip at a time; the mean is the MOS.
+    """Ask how good clips sound, from 1 (bad) to 5 (excellent), one clip at a time; the mean is the MOS.
 
     Args:
-        clips: what to rate, or a sweep's table; the order is drawn for each listener.
+        clips: the clips to rate, or a sweep's table; the order is drawn for each listener.
         labels: one a clip, such as its number of steps; hidden, and clips of one label are averaged.
         question: may speak of the "{prompt}".
         listener, path, seed: as in `ABX`.
@@ -106,8 +106,8 @@ def _clips(clips: Sequence[Clip] | pd.DataFrame) -> list[Clip]:
     return utils.load_clips(clips) if isinstance(clips, pd.DataFrame) else list(clips)
 
 
-def _pairs(a, b, what: str) -> list[tuple[Clip, Clip]]:
+def _pairs(a, b, test: str) -> list[tuple[Clip, Clip]]:
     a, b = _clips(a), _clips(b)
     if len(a) != len(b) or not a:
-        raise ValueError(f"{what} needs pairs, as many clips in a as in b, not {len(a)} and {len(b)}.")
+        raise ValueError(f"{test} needs pairs, as many clips in a as in b, not {len(a)} and {len(b)}.")
     return list(zip(a, b, strict=True))

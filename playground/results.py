@@ -1,4 +1,4 @@
-"""The answers of a class, and what they say. Explained in lesson 05 (`notebooks/05_playground.ipynb`)."""
+"""The answers of a class: pooled, summarized, plotted. Explained in lesson 05 (`notebooks/05_playground.ipynb`)."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _listed(names: list[str], most: int = 6) -> str:
 
 
 def summary(results: pd.DataFrame) -> pd.DataFrame:
-    """What the answers say, one row for each label, with 95% intervals.
+    """Summarize the answers, one row for each label, with 95% intervals.
 
     For A/B/X `mean` is the share of right answers, for preferences the share that prefers the second group, 0 to 1.
     `p_value` is the chance of guesses as good or better (A/B/X), or as one-sided either way (preferences), by the
@@ -97,7 +97,7 @@ def summary(results: pd.DataFrame) -> pd.DataFrame:
 
 
 def plot(results: pd.DataFrame) -> Picture:
-    """The summary as points with 95% intervals, and below each, in grey, how many gave which answer.
+    """Plot the summary as points with 95% intervals, and below each, in grey, the counts of its answers.
 
     For A/B/X and preferences grey are the listeners' shares, and a line marks pure guessing. Explained in lesson 05.
     """
@@ -130,7 +130,7 @@ def plot(results: pd.DataFrame) -> Picture:
 
 
 def _given(results: pd.DataFrame, kind: str) -> pd.Series:
-    """What is drawn in grey: every rating, or every listener's share."""
+    """Return the values drawn in grey: every rating, or every listener's share."""
     if kind == "rating":
         return results.answer.astype(float)
     listener = [results[ID], results.listener] if ID in results else results.listener

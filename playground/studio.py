@@ -28,7 +28,7 @@ from .takes import NOT_OF_THE_CALL, SCHEDULERS, CostModel, Take, beginning
 ERROR = "color:var(--jp-error-color1,#c62828);font-weight:600"
 MAX_TAKES = 20  # beyond, the oldest take that is not kept leaves the history
 
-studios: dict[str, Studio] = {}  # those of this kernel, by name
+studios: dict[str, Studio] = {}  # the studios of this kernel, by name
 
 
 class Cancelled(Exception):

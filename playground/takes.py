@@ -21,9 +21,9 @@ from utils.player import NO_MATHS
 SCHEDULERS = {"DDIM": "DDIMScheduler", "DPM-Solver++": "DPMSolverMultistepScheduler"}  # label -> diffusers' class
 SCHEDULERS |= {"UniPC": "UniPCMultistepScheduler", "Euler": "EulerDiscreteScheduler"}
 TIMING_RUNS = ((1, 0.64), (1, 0.64), (4, 0.64), (1, 2.56))  # steps and seconds; the first one only warms up
-BESIDE = ("latents", "prompt_embeds", "adapters")  # what may go into a clip beside the panel's settings
+BESIDE = ("latents", "prompt_embeds", "adapters")  # inputs of a clip beside the panel's settings
 NOT_OF_THE_CALL = ("checkpoint", "scheduler", "recording", "strength")  # settings that `generate` does not take
-OF_AN_EDIT = ("num_inference_steps", "audio_length_in_s", "seed")  # what `begin_with` has to know of a call
+OF_AN_EDIT = ("num_inference_steps", "audio_length_in_s", "seed")  # settings of a call that `begin_with` needs, too
 LABELS = {"prompt": "{}", "negative_prompt": "without “{}”", "num_inference_steps": "{} steps", "seed": "seed {}"}
 LABELS |= {"audio_length_in_s": "{} s", "guidance_scale": "guidance {}", "scheduler": "{}", "checkpoint": "{}"}
 LABELS |= {"recording": "on {}", "strength": "strength {}"}  # of the settings in a row of the history, in this order

@@ -1,4 +1,4 @@
-"""What the tests share: a mini checkpoint of random weights, made in seconds, so that none depends on trained ones."""
+"""Fixtures of several tests: a mini checkpoint of random weights, made in seconds, so that none needs trained ones."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def repository(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def generated(monkeypatch) -> list:
-    """What a sweep has generated so far, a list for each batch."""
+    """The prompts and seeds that a sweep has generated so far, a list for each batch."""
     module = importlib.import_module("utils.sweeps")
     seen, real = [], module.generate_batch
 
@@ -101,7 +101,7 @@ def minis(random_checkpoint, monkeypatch):
 
 @pytest.fixture(scope="session")
 def timed():
-    """`CostModel.timed`, which makes its takes for the first studio only: most tests do not ask what they teach."""
+    """`CostModel.timed`, which makes its takes for the first studio only."""
     from playground.takes import CostModel
 
     measured, real = [], CostModel.timed

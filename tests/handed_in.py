@@ -1,4 +1,4 @@
-"""What students of test_classroom.py hand in: right, wrong, endless, greedy and hostile answers."""
+"""Hand-ins of the students of test_classroom.py: right, wrong, endless, greedy and hostile answers."""
 
 from __future__ import annotations
 

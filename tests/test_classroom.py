@@ -40,7 +40,7 @@ LESSON = {  # two exercises: task, stub, check, solution
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
-    """A project with one small lesson and what it needs."""
+    """A project with one small lesson and the modules that it imports."""
     folder = tmp_path_factory.mktemp("project")
     for name in ("mini", "notebooks", "playground"):
         (folder / name).mkdir()

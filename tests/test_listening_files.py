@@ -1,4 +1,4 @@
-"""Answers of listening tests in their files: names, spreadsheets, several writers, what comes back from a class."""
+"""Answers of listening tests in their files: names, spreadsheets, several writers, the files of a class."""
 
 from __future__ import annotations
 

@@ -226,7 +226,7 @@ def test_the_recordings_are_small_readable_and_made_by_the_recipe():
     for i, path in enumerate(lasers[:3]):
         clip, made = Clip.load(path), laser(40960, np.random.default_rng([8, i]))
         assert len(clip.waveform) == 40960 and 0.2 < clip.peak < 1
-        assert np.corrcoef(clip.waveform, made)[0, 1] > 0.9  # but for what the codec leaves out
+        assert np.corrcoef(clip.waveform, made)[0, 1] > 0.9  # but for the codec's losses
 
 
 def test_the_stored_lesson_meets_its_bars():

@@ -6,7 +6,7 @@ stub, then the check, asserts its verdict, and prints nothing. The solution is i
 others, as code that replaces the whole stub:
 
     WRONG       {answer: a word that the feedback must have}: refused with a reason
-    SNEAKY      answers that do nothing of what is asked: never "Right"
+    SNEAKY      answers that do nothing of the task: never "Right"
     ALSO_RIGHT  right answers in an unusual form
 
 An answer that differs from the solution in a line begins with it: `solution("01", 4) + "change = 0"`.
@@ -45,7 +45,7 @@ def exercise(lesson: str, number: int) -> dict[str, NotebookNode]:
 
 
 def solution(lesson: str, number: int) -> str:
-    """Return the solution's code, which ends with a new line: what an answer may begin with."""
+    """Return the solution's code, which ends with a new line, as the beginning of an answer."""
     return lessons.solution(exercise(lesson, number)["solution"]) + "\n"
 
 

@@ -201,13 +201,13 @@ def _graded(one: HandIn, folder: Path, seconds: float) -> dict:
         place.mkdir(parents=True, exist_ok=True)
         nbformat.write(one.notebook, place / f"{lesson}.ipynb")
         limit = _limit if os.name == "posix" else None
-        who = (lesson, "--student", student, "--force")
-        if failed := _nbgrader(folder, "autograde", *who, "--create", limit=limit, seconds=seconds):
+        chosen = (lesson, "--student", student, "--force")
+        if failed := _nbgrader(folder, "autograde", *chosen, "--create", limit=limit, seconds=seconds):
             errors = re.findall(r"^\s*(?:\w+\.)*(\w+(?:Error|Exception): .*)", failed, re.M)
             note = f"not graded: {errors[-1] if errors else failed.strip()[-200:]}"
         else:
             shutil.rmtree(folder / "feedback" / student / lesson, ignore_errors=True)  # nbgrader would keep the old one
-            if _nbgrader(folder, "generate_feedback", *who):
+            if _nbgrader(folder, "generate_feedback", *chosen):
                 note = "graded, but there is no page to hand back"
     with Gradebook(f"sqlite:///{folder / 'gradebook.db'}", NAME) as book:
         checks = {cell.name: cell.max_score for cell in book.find_notebook(lesson, lesson).grade_cells}

@@ -2,7 +2,7 @@
 
     python -m tools.lessons execute [NAME ...]     run on the mini checkpoint and store the outputs
     python -m tools.lessons inject                 write set-up cell, header, navigation, README's table
-    python -m tools.lessons check                  list what is not as it should be; runs no lesson
+    python -m tools.lessons check                  list the lessons' faults; runs no lesson
     python -m tools.lessons stamp OWNER/NAME REF   set the public address, then inject; by default the clone's own
     python -m tools.lessons from-py FILE NAME      a py:percent file becomes notebooks/NAME.ipynb, without outputs
     python -m tools.lessons to-py NAME FILE        and back
@@ -55,7 +55,7 @@ ENVIRONMENT = {  # in which stored outputs are made and compared, on every machi
     "TOKENIZERS_PARALLELISM": "false",
     "AUDIOLDM_PROGRESS": "0",  # bars of trainings say how long it takes: no two runs print the same
 }
-CELL_TIMEOUT = 600  # seconds: far from what a busy machine needs
+CELL_TIMEOUT = 600  # seconds, far above the needs of a busy machine
 LESSON_SECONDS = {"08": 120, "10": 180}  # seconds that a lesson may take; 60 where none are named
 
 
@@ -142,7 +142,7 @@ def origin() -> str:
 
 
 def stamp(repo: str = "", ref: str = "main") -> None:
-    """Write the public address, by default that of the clone's origin, into the set-up cell, and inject it."""
+    """Write the public address, by default the clone's origin, into the set-up cell, and inject it."""
     repo = repo or origin()
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", repo) or not re.fullmatch(r"[\w./-]+", ref):
         raise SystemExit(f"The address must be OWNER/NAME and a tag, branch or commit, not {repo!r} and {ref!r}.")
@@ -231,7 +231,7 @@ def inject() -> None:
 
 
 def problems(notebook: NotebookNode) -> list[str]:
-    """Return what a lesson must not store: errors, mistyped magics, shell commands, unrun cells, paths of a machine."""
+    """Return the faults of a stored lesson: errors, wrong magics, shell commands, unrun cells, paths of a machine."""
     found = []
     cells = code_cells(notebook)
     if [cell.execution_count for cell in cells] != list(range(1, len(cells) + 1)):
@@ -256,7 +256,7 @@ def check() -> list[str]:
     for path, content in _generated().items():
         if isinstance(content, str):
             if content != path.read_text(encoding="utf-8"):
-                found.append(f"{path.name} differs from what is generated: run `python -m tools.lessons inject`.")
+                found.append(f"{path.name} differs from its generated form: run `python -m tools.lessons inject`.")
             continue
         stored = read(path)
         if content != _normalised(read(path)):

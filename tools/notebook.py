@@ -99,7 +99,7 @@ def solution(cell: NotebookNode) -> str:
 
 
 def exercise_problems(notebook: NotebookNode) -> list[str]:
-    """Return what is wrong with the form of the exercises, one sentence each."""
+    """Return the faults in the form of the exercises, one sentence each."""
     order = [tag for cell in notebook.cells for tag in tags(cell) if tag in ("exercise", "check", "solution")]
     found = exercises(notebook)
     if order != ["exercise", "check", "solution"] * len(found) or not 3 <= len(found) <= 5:
@@ -119,5 +119,5 @@ def exercise_problems(notebook: NotebookNode) -> list[str]:
             "a solution in a folded text cell": solved and cells["solution"].cell_type == "markdown",
             "a sentence below its solution on why it works": solved and solved[2],
         }
-        problems += [f"exercise {number} lacks {what}" for what, there in sound.items() if not there]
+        problems += [f"exercise {number} lacks {part}" for part, there in sound.items() if not there]
     return problems

@@ -1,4 +1,4 @@
-"""Real servers on loopback and a real Chromium, for what only a browser can show.
+"""Real servers on loopback and a real Chromium, for behaviour that only a browser shows.
 
 Skipped, by name, where Chromium or Playwright is missing (tools/browser.sh installs the first, requirements-dev.txt the
 second). Screenshots land in outputs/screenshots.
@@ -43,7 +43,7 @@ FLAGS = [
 ]
 NASTY = "<img src=x onerror='window.hacked=1'><script>window.hacked=1</script> \"a dog\" $\\alpha$ 😀 كلب ינבח"
 STUDIO = "from playground import Studio\n\nstudio = Studio()\nstudio"  # without the takes of the lesson
-OWN_CELLS = [  # behind the lesson's, for what need not wait for the whole lesson
+OWN_CELLS = [  # behind the lesson's: sooner run than the whole lesson
     f"import numpy as np\n\nfrom utils import Clip\n\n"
     f"Clip(np.sin(np.arange(80_000) / 5) / 4, settings={{'prompt': {NASTY!r}}})",
     "from playground import ABX\n\n"
