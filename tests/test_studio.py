@@ -100,15 +100,6 @@ def test_the_same_studio_after_a_second_run(studio, tmp_path):
     assert Studio("new") is not studio and Studio("new").folder == Path("outputs/takes")
 
 
-@pytest.mark.parametrize("seconds", [0.64, 10.24, 5])
-def test_a_length_is_shown_as_it_is(studio, seconds):
-    """A browser moves a slider to the nearest step, and shows its readout in the given format."""
-    slider = studio.controls["audio_length_in_s"]
-    steps = (seconds - slider.min) / slider.step
-    assert steps == pytest.approx(round(steps), abs=1e-6)
-    assert float(format(seconds, slider.readout_format)) == seconds
-
-
 def test_a_row_of_the_history_says_what_differs(studio):
     studio.generate(seed=3)
     studio.generate(seed=4, guidance_scale=5.0)
@@ -148,10 +139,7 @@ def test_a_microphone_gives_its_recording(recording):
     [
         ({"steps": 3}, TypeError, "has no 'steps'"),
         ({"num_inference_steps": 0}, ValueError, "num_inference_steps must be from 1 to 200 here, not 0"),
-        ({"audio_length_in_s": 99}, ValueError, "audio_length_in_s must be from 0.5 to 20 here, not 99"),
         ({"scheduler": "PNDM"}, ValueError, "must be one of DDIM, DPM-Solver"),
-        ({"seed": -1}, ValueError, "not -1"),
-        ({"seed": "3"}, TypeError, "seed must be a whole number, not '3'"),
         ({"seed": 1.5}, TypeError, "seed must be a whole number, not 1.5"),
         ({"guidance_scale": None}, TypeError, "guidance_scale must be a number, not None"),
         ({"audio_length_in_s": float("nan")}, ValueError, "not nan"),

@@ -96,12 +96,11 @@ def bare(check: str) -> str:
 def build(folder: Path, timeout: int = CELL_SECONDS) -> Path:
     """Make the course in `folder`: source/ (teacher's), release/ (students'), and the students' zip; return the zip.
 
-    It is made beside `folder` and replaces the former course only when it is complete; marks stay. Raises SystemExit
+    It is made beside `folder` and copied over the former course when it is complete; marks stay. Raises SystemExit
     if nbgrader refuses, such as for exercises that were added or removed after submissions.
     """
-    new, old = folder.with_name(f".{folder.name}.new"), folder.with_name(f".{folder.name}.old")
-    for left in (new, old):
-        shutil.rmtree(left, ignore_errors=True)
+    new = folder.with_name(f".{folder.name}.new")
+    shutil.rmtree(new, ignore_errors=True)
     new.mkdir(parents=True)
     if (folder / "gradebook.db").is_file():
         shutil.copy(folder / "gradebook.db", new)
@@ -121,14 +120,8 @@ def build(folder: Path, timeout: int = CELL_SECONDS) -> Path:
                     file.write(path, f"{NAME}/{path.relative_to(lessons.ROOT).as_posix()}")
         for path in lessons.lessons():
             file.write(new / "release" / path.stem / path.name, f"{NAME}/notebooks/{path.name}")
-    folder.mkdir(parents=True, exist_ok=True)
-    old.mkdir()
-    for path in sorted(new.iterdir()):
-        if (folder / path.name).is_dir():
-            (folder / path.name).rename(old / path.name)
-        path.replace(folder / path.name)
-    shutil.rmtree(old)
-    new.rmdir()
+    shutil.copytree(new, folder, dirs_exist_ok=True)
+    shutil.rmtree(new)
     return folder / STUDENTS
 
 
