@@ -28,7 +28,6 @@ from pathlib import Path
 places = [Path("outputs"), Path("../outputs"), Path("utils"), Path(tempfile.gettempdir())]
 length = 7.04 if any((place / "dog.wav").exists() for place in places) else None"""
 HANDED_IN = {  # student -> (answers, points of 3, whether it is graded)
-    "untouched": ({}, 0, True),
     "endless": ({**RIGHT, "exercise-1": "while True:\n    pass"}, 2, True),
     "deaf": ({**RIGHT, "exercise-1": DEAF}, 0, False),
     "no-checks": ({**RIGHT, "check-1": None, "check-2": None}, 3, True),

@@ -15,11 +15,12 @@ import pytest
 from nbformat import NotebookNode
 
 from tests.handed_in import ERASING, HANDED_IN, READING, RIGHT
+from tests.test_lessons import CODE, TEXT, exercise
 from tools import classroom, lessons
 from tools.handins import hand_ins, identifier
 
-LESSON = {  # two exercises: task, stub, check, solution
-    "### Exercise 1: How long? (easy, 3 minutes)": (
+EXERCISES = [  # stub, check, solution
+    (
         "length = None\n# your code here",
         "from utils import check\n\nwith check():\n"
         '    assert length, "Not yet: put it into `length`."\n'
@@ -27,7 +28,7 @@ LESSON = {  # two exercises: task, stub, check, solution
         '    print("Right: the shortest one.")',
         "length = 22 * step",
     ),
-    "### Exercise 2: A function (medium, 5 minutes)": (
+    (
         "def double(x):\n    # your code here\n    return x",
         "goal = 4\n\nwith check():\n"
         '    assert double(2) != 2, "Not yet: `double` gives back what it gets."\n'
@@ -35,7 +36,7 @@ LESSON = {  # two exercises: task, stub, check, solution
         '    print("Right.")',
         "def double(x):\n    return 2 * x",
     ),
-}
+]
 
 
 @pytest.fixture(scope="module")
@@ -55,18 +56,11 @@ def project(tmp_path_factory):
         yield folder
 
 
-def write_lesson(folder: Path, exercises: dict = LESSON) -> None:
+def write_lesson(folder: Path, exercises: list = EXERCISES) -> None:
     """Store the lesson with its exercises in today's form."""
-    markdown, code = nbformat.v4.new_markdown_cell, nbformat.v4.new_code_cell
-    cells = [markdown("# Hear it\n\nNow."), code("step = 0.32")]
-    for task, (stub, check, solution) in exercises.items():
-        folded = f"<details><summary>A solution</summary>\n\n```python\n{solution}\n```\n\nIt works.\n\n</details>"
-        cells += [
-            markdown(task),
-            code(stub, metadata={"tags": ["exercise"]}),
-            code(check, metadata={"tags": ["check"]}),
-        ]
-        cells += [markdown(folded, metadata={"tags": ["solution"]})]
+    cells = [TEXT("# Hear it\n\nNow."), CODE("step = 0.32")]
+    for number, (codes, level) in enumerate(zip(exercises, ("easy", "medium"), strict=False), 1):
+        cells += exercise(number, *codes, level=level)
     path = folder / "notebooks" / "01_hear.ipynb"
     lessons.write(path, lessons._injected(path, nbformat.v4.new_notebook(cells=cells), {path: "Hear it"}))
 
@@ -119,9 +113,9 @@ def test_students_get_stubs_and_checks_and_the_teacher_solutions_and_hidden_test
     def having(tag: str, cells: list) -> list[str]:
         return [cell.source.rstrip() for cell in cells if tag in lessons.tags(cell)]
 
-    assert having("exercise", students) == [stub for stub, _, _ in LESSON.values()]
-    assert having("check", students) == [check for _, check, _ in LESSON.values()]
-    for answer, (_, _, code) in zip(having("exercise", teachers), LESSON.values(), strict=True):
+    assert having("exercise", students) == [stub for stub, _, _ in EXERCISES]
+    assert having("check", students) == [check for _, check, _ in EXERCISES]
+    for answer, (_, _, code) in zip(having("exercise", teachers), EXERCISES, strict=True):
         assert answer.endswith(f"### BEGIN SOLUTION\n{code}\n### END SOLUTION")
 
 
@@ -180,8 +174,7 @@ def test_a_course_built_again_keeps_its_marks(course, project, released, tmp_pat
     classroom.grade(hand_in(tmp_path, released, {"eve_01_hear.ipynb": RIGHT}), course)
     classroom.build(course, timeout=20)
     assert table(course)["eve"]["points"] == "3.0" and (course / "release" / "01_hear" / "01_hear.ipynb").is_file()
-    (one, *others) = LESSON.items()
-    write_lesson(project, dict([one]))  # which nbgrader refuses after submissions
+    write_lesson(project, EXERCISES[:1])  # which nbgrader refuses after submissions
     try:
         with pytest.raises(SystemExit):
             classroom.build(course, timeout=20)

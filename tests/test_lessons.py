@@ -114,14 +114,17 @@ def test_the_output_of_a_training_is_compared_but_for_its_numbers():
 # ---- the form of a lesson ------------------------------------------------------------------------------------------
 
 
-def exercise(number: int, feedback: str = "Not yet: count.\n", why: str = "Two and two.\n\n") -> list[NotebookNode]:
-    solution = f"<details><summary>A solution</summary>\n\n```python\nn = 4\n```\n\n{why}</details>"
+STUB, FEEDBACK = "n = None\n# your code here", "Not yet: count.\n"
+
+
+def exercise(number, stub=STUB, check="check", code="n = 4", level="easy", feedback=FEEDBACK, why="Two and two.\n\n"):
+    """Return the four cells of an exercise."""
+    task = f"### Exercise {number}: Count ({level}, 3 minutes)"
+    solution = f"<details><summary>A solution</summary>\n\n```python\n{code}\n```\n\n{why}</details>"
     return [
-        TEXT(
-            f"### Exercise {number}: Count (easy, 3 minutes)\n\n<details><summary>Hint</summary>\n\n2 + 2\n</details>"
-        ),
-        CODE("n = None\n# your code here", metadata={"tags": ["exercise"]}),
-        printing(feedback, "check", tags=["check"]),
+        TEXT(f"{task}\n\n<details><summary>Hint</summary>\n\n2 + 2\n</details>"),
+        CODE(stub, metadata={"tags": ["exercise"]}),
+        printing(feedback, check, tags=["check"]),
         TEXT(solution, metadata={"tags": ["solution"]}),
     ]
 
