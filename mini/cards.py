@@ -37,7 +37,8 @@ Wen, MIT licence). Median RMS error through encoder and decoder, on clips that n
 
 The lessons' recordings one by one: {lessons}. The latents of computed clips moved by {moved:.2f}
 of their deviation, and the UNets were not trained again. Obedience, Fréchet distances
-and pictures here are of the VAE of before. Told 48 hidden prompts (`mini/robustness.py`, 10 steps, same noise), the same latents
+and pictures in the tables are of the VAE of before. A judge that was trained anew heard the same latents through both (240 clips of each
+member, 25 steps): {judged}. Told 48 hidden prompts (`mini/robustness.py`, 10 steps, same noise), the same latents
 are heard by mini-clap as asked, through the VAE of before and of now: {hidden}."""
 WRITTEN = "<!-- {} table: written by python -m mini.cards -->", "<!-- end of {} table -->"
 
@@ -141,7 +142,19 @@ def _heard() -> str:
     lessons = ", ".join(
         f"{name} {one['before']:.1f} and {one['after']:.1f} dB" for name, one in found["lessons"].items()
     )
-    told = {"hidden": hidden, "lessons": lessons, "moved": found["latents moved"], "table": ear_table()}
+    judged = ", ".join(
+        f"{name} obeys {100 * one['change']['mean']:+.1f} points more (95% {100 * one['change']['low']:+.1f} to "
+        f"{100 * one['change']['high']:+.1f}, n = {one['change']['n']}), Fréchet distance "
+        f"{one['before']['frechet']:.1f} before and {one['after']['frechet']:.1f} after"
+        for name, one in found["judged"].items()
+    )
+    told = {
+        "hidden": hidden,
+        "judged": judged,
+        "lessons": lessons,
+        "moved": found["latents moved"],
+        "table": ear_table(),
+    }
     return EAR.format(**found | told)
 
 

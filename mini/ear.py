@@ -26,9 +26,10 @@ from utils.features import DB_PER_NEPER, SAMPLE_RATE, log_mel
 
 from . import real_sound
 from .data import SECONDS, TEST_SEED, clip_mel
-from .evaluate import load
+from .evaluate import frechet, load, paired
+from .judge import verdicts
 from .loop import device
-from .obedience import generate_all
+from .obedience import generate_all, obedience, obeyed, prompts_of, real_clips, test_scenes
 from .parts import UNET_WIDTH
 from .real_sound import RECORDINGS, instruments, licensed, split, waveforms
 from .recordings import FOLDER
@@ -106,23 +107,43 @@ def measure(family, clips: int = 40) -> dict:
     }
 
 
-def hidden(pipe, ears: dict[str, AutoencoderKL]) -> dict[str, float]:
-    """Return the shares of hidden prompts that mini-clap hears as asked, the same latents decoded by each VAE."""
-    texts = {text: name for name, texts in zip(KINDS, PARAPHRASES.values(), strict=True) for text in texts.split("|")}
-    decode, said = pipe.decode_latents, {name: [] for name in ears}
+def by_each(pipe, ears: dict[str, AutoencoderKL], prompts: list[str], **settings) -> dict[str, list[np.ndarray]]:
+    """Return waveforms of 2.56 s for the prompts, the same latents decoded by each VAE."""
+    decode, found = pipe.decode_latents, {name: [] for name in ears}
 
     def decode_by_each(latents: torch.Tensor) -> torch.Tensor:
         for name, pipe.vae in ears.items():
-            waveforms = pipe.mel_spectrogram_to_waveform(mel := decode(latents)).numpy()[:, : int(2.56 * SAMPLE_RATE)]
-            said[name] += heard([Clip(one) for one in waveforms], KINDS, MINI_CLAP)
+            waveforms = pipe.mel_spectrogram_to_waveform(mel := decode(latents)).numpy()
+            found[name] += list(waveforms[:, : int(2.56 * SAMPLE_RATE)])
         return mel
 
     pipe.decode_latents = decode_by_each
-    generate_all(pipe, list(texts), num_inference_steps=10)
+    generate_all(pipe, prompts, **settings)
+    return found
+
+
+def hidden(pipe, ears: dict[str, AutoencoderKL]) -> dict[str, float]:
+    """Return the shares of hidden prompts that mini-clap hears as asked, the same latents decoded by each VAE."""
+    texts = {text: name for name, texts in zip(KINDS, PARAPHRASES.values(), strict=True) for text in texts.split("|")}
+    made = by_each(pipe, ears, list(texts), num_inference_steps=10)
+    said = {name: heard([Clip(one) for one in waveforms], KINDS, MINI_CLAP) for name, waveforms in made.items()}
     return {
         name: float(np.mean([a == b for a, b in zip(found, texts.values(), strict=True)]))
         for name, found in said.items()
     }
+
+
+def judged(pipe, ears: dict[str, AutoencoderKL], judge, per_class: int = 10) -> dict:
+    """Return what the judge hears of the same latents, decoded by each VAE, and the paired change of what is obeyed."""
+    scenes = test_scenes(per_class)
+    real, _ = verdicts(judge, real_clips(scenes, 2.56))
+    found, obeys = {}, {}
+    for name, sounds in by_each(pipe, ears, prompts_of(scenes)).items():
+        embeddings, logits = verdicts(judge, sounds)
+        shares = {head: one["share"] for head, one in obedience(logits, scenes).items() if one}
+        found[name], obeys[name] = shares | {"frechet": float(frechet(embeddings, real))}, obeyed(logits, scenes)
+    change = np.subtract(obeys["after"], obeys["before"])
+    return found | {"change": paired(change, [scene.sound for scene in scenes])}
 
 
 def sources() -> str:
@@ -154,7 +175,9 @@ def main() -> None:
         return write_recordings()
     family = Family(state_folder())
     ears, found = {"before": family.decoder, "after": family.ear}, measure(family)
-    found["hidden"] = {name: hidden(load(family.checkpoints / name), ears) for name in UNET_WIDTH}
+    pipes = {name: load(family.checkpoints / name) for name in UNET_WIDTH}
+    found["hidden"] = {name: hidden(pipe, ears) for name, pipe in pipes.items()}
+    found["judged"] = {name: judged(pipe, ears, family.judge) for name, pipe in pipes.items()}
     FOUND.write_text(json.dumps(found, indent=1) + "\n")
     SOURCES.write_text(HEARD.format(sources()))
     print(json.dumps(found, indent=1))
