@@ -28,10 +28,6 @@ def own(random_checkpoint):
 # ---- what differs never shares a clip
 
 
-def scheduler_setting(pipe):
-    pipe.scheduler = type(pipe.scheduler).from_config(pipe.scheduler.config, timestep_spacing="linspace")
-
-
 def scheduler_attribute(pipe):
     pipe.scheduler.alphas_cumprod[500:510] *= 0.99
 
@@ -44,11 +40,6 @@ def scheduler_that_leaves_out_steps(pipe):
 
     Late.__name__ = "DDIMScheduler"
     pipe.scheduler = Late.from_config(pipe.scheduler.config)
-
-
-def patched_scheduler(pipe):
-    real = pipe.scheduler.step
-    pipe.scheduler.step = lambda output, *args, eta=0.0, generator=None, **more: real(0.9 * output, *args, **more)
 
 
 def one_weight(pipe):
@@ -64,10 +55,6 @@ def hook_within(pipe):
     pipe.unet.mid_block.register_forward_hook(lambda module, inputs, output: output * 1.05)
 
 
-def hook_at_the_end(pipe):
-    pipe.vocoder.register_forward_hook(lambda module, inputs, output: output * 1.01)
-
-
 def patched_vae(pipe):
     real = pipe.vae.decode
     pipe.vae.decode = lambda latents, **more: real(latents * 0.98, **more)
@@ -77,18 +64,14 @@ def flipped_text(pipe):
     pipe.text_encoder.text_projection.register_forward_hook(lambda module, inputs, output: output.flip(-1))
 
 
-def other_dtype(pipe):
-    pipe.to(torch.bfloat16)
-
-
 def letters_for_tokens(pipe):
     pipe.tokenizer = lambda text, real=pipe.tokenizer, **_: real(" ".join(text[:9]))
     pipe.tokenizer.model_max_length = 64
 
 
 CHANGES = [
-    scheduler_setting, scheduler_attribute, scheduler_that_leaves_out_steps, patched_scheduler, one_weight, other_heads,
-    hook_within, hook_at_the_end, patched_vae, flipped_text, other_dtype, letters_for_tokens,
+    scheduler_attribute, scheduler_that_leaves_out_steps, one_weight, other_heads, hook_within, patched_vae,
+    flipped_text, letters_for_tokens,
 ]  # fmt: skip
 
 
