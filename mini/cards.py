@@ -38,7 +38,7 @@ Wen, MIT licence). Median RMS error through encoder and decoder, on clips that n
 The lessons' recordings one by one: {lessons}. The latents of computed clips moved by {moved:.2f}
 of their deviation, and the UNets were not trained again. Obedience, Fréchet distances
 and pictures in the tables are of the VAE of before. A judge that was trained anew heard the same latents through both (240 clips of each
-member, 25 steps): {judged}. Told 48 hidden prompts (`mini/robustness.py`, 10 steps, same noise), the same latents
+member, 25 steps). The change in what is obeyed, and the Fréchet distances: {judged}. Told 48 hidden prompts (`mini/robustness.py`, 10 steps, same noise), the same latents
 are heard by mini-clap as asked, through the VAE of before and of now: {hidden}."""
 WRITTEN = "<!-- {} table: written by python -m mini.cards -->", "<!-- end of {} table -->"
 
@@ -143,9 +143,9 @@ def _heard() -> str:
         f"{name} {one['before']:.1f} and {one['after']:.1f} dB" for name, one in found["lessons"].items()
     )
     judged = ", ".join(
-        f"{name} obeys {100 * one['change']['mean']:+.1f} points more (95% {100 * one['change']['low']:+.1f} to "
-        f"{100 * one['change']['high']:+.1f}, n = {one['change']['n']}), Fréchet distance "
-        f"{one['before']['frechet']:.1f} before and {one['after']['frechet']:.1f} after"
+        f"{name} {100 * one['change']['mean']:+.1f} points (95% {100 * one['change']['low']:+.1f} to "
+        f"{100 * one['change']['high']:+.1f}, n = {one['change']['n']}) and {one['before']['frechet']:.0f} to "
+        f"{one['after']['frechet']:.0f}"
         for name, one in found["judged"].items()
     )
     told = {
