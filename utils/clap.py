@@ -61,7 +61,7 @@ def clap_embed(items: Clip | str | Sequence[Clip] | Sequence[str], model: str = 
     Source: Wu et al. 2023 (arXiv 2211.06687), `transformers.ClapModel`. Explained in lesson 02.
     """
     items = as_list("items", items)
-    kinds = {str if isinstance(item, str) else type(item) for item in items}
+    kinds = {str if isinstance(item, str) else Clip if isinstance(item, Clip) else None for item in items}
     if kinds not in ({str}, {Clip}):
         raise ValueError(f"clap_embed takes clips, or texts, never mixed, not {reprlib.repr(items)}.")
     if kinds == {str} and model == "auto":
