@@ -36,11 +36,12 @@ lint: $(VENV)/test-ready ## style of code and lessons
 
 nbval: $(VENV)/test-ready ## run every lesson and all answers to its exercises, and compare its text with the stored text
 	@$(BIN)/python -m tests.tries $(tries)
-	@OMP_NUM_THREADS=1 $(pytest) -n 2 --nbval --nbval-cell-timeout=600 --nbval-sanitize-with=tests/sanitize.cfg outputs/tried
+	@OMP_NUM_THREADS=1 $(pytest) -n 2 --nbval --nbval-cell-timeout=600 --nbval-sanitize-with=tests/sanitize.cfg \
+		--no-loadscope-reorder outputs/tried/{10,08}_*.ipynb outputs/tried  # the longest first
 
 unit: $(VENV)/test-ready $(VENV)/site-ready ## the unit tests
 	@tools/browser.sh
-	@$(pytest) -n 3 -rs $(slow) tests
+	@$(pytest) -n 3 -rs $(slow) --no-loadscope-reorder tests/browser/test_site.py tests  # the longest first
 
 bench: $(VENV)/lessons-ready ## the speed table, beside the model card's own snippet
 	@$(BIN)/python -m tools.bench

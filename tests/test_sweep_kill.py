@@ -52,13 +52,14 @@ def finished(folder: Path) -> dict[Path, int]:
 def killed_at_random(pipe, place: Path, batch_size: int, kills: int) -> dict:
     """Kill attempts at random moments, let the last one end; count clips made twice, and unlike an unbroken run's."""
     whole, broken, amid, again, killed = place / "whole", place / "broken", 0, 0, 0
-    start = time.perf_counter()
     assert ended(attempt(pipe, whole, batch_size)) == 0
-    seconds = time.perf_counter() - start
     for last in [False] * kills + [True]:
         before, pid = finished(broken), attempt(pipe, broken, batch_size)
-        if not last:
-            time.sleep(random.uniform(0, seconds / 4))
+        if not last:  # on any machine: after so many more clips, and then at a random moment
+            wanted, patience = min(CLIPS, len(before) + random.randint(0, CLIPS // kills)), time.monotonic() + 60
+            while len([*broken.glob("*.wav")]) < wanted and time.monotonic() < patience:
+                time.sleep(0.005)
+            time.sleep(random.uniform(0, 0.1))
             os.kill(pid, signal.SIGKILL)
         killed += ended(pid) == -signal.SIGKILL
         after = finished(broken)
