@@ -25,17 +25,16 @@ demo: $(VENV)/lessons-ready ## run lesson 01 without a browser: outputs/techno.w
 lab: $(VENV)/lessons-ready ## open the lessons in JupyterLab
 	@$(BIN)/jupyter lab notebooks/01_first_sound.ipynb
 
-test: tries := --quick
 test: lint nbval unit ## style, lessons and unit tests
 
 test-all: slow :=
-test-all: lint nbval unit ## the same with every answer to the exercises and the slow tests, which kill processes
+test-all: lint nbval unit ## the same with the slow tests, which start, starve and kill processes
 
 lint: $(VENV)/test-ready ## style of code and lessons
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 
-nbval: $(VENV)/test-ready ## run every lesson and all answers to its exercises, and compare its text with the stored text
-	@$(BIN)/python -m tests.tries $(tries)
+nbval: $(VENV)/test-ready ## run every lesson with answers to its exercises, and compare its text with the stored text
+	@$(BIN)/python -m tests.tries
 	@OMP_NUM_THREADS=1 $(pytest) -n 2 --nbval --nbval-cell-timeout=600 --nbval-sanitize-with=tests/sanitize.cfg outputs/tried
 
 unit: $(VENV)/test-ready $(VENV)/site-ready ## the unit tests

@@ -1,9 +1,8 @@
 """The lessons with answers to their exercises in them, so that one run of strict nbval judges both: `make nbval`.
 
 `python -m tests.tries` writes them to outputs/tried: after each check follows one cell for every answer to the
-exercise; with `--quick`, as in `make test`, for the first answer of each kind. The cell runs the answer in place of the
-stub, then the check, asserts its verdict, and prints nothing. The solution is in the lesson; tests/answers holds the
-others, as code that replaces the whole stub:
+exercise. It runs the answer in place of the stub, then the check, asserts its verdict, and prints nothing. The
+solution is in the lesson; tests/answers holds the others, as code that replaces the whole stub:
 
     WRONG       {answer: a word that the feedback must have}: refused with a reason
     SNEAKY      answers that do nothing of the task: never "Right"
@@ -19,7 +18,6 @@ from __future__ import annotations
 
 import linecache
 import shutil
-import sys
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -89,8 +87,8 @@ def attempt(lesson: str, number: int, kind: str, index: int) -> None:
         assert word in said, f"{told}\nwhich lacks {word!r}"
 
 
-def with_answers(path: Path, most: int | None) -> NotebookNode:
-    """Return the lesson with up to `most` answers of each kind after each check; nbval compares no output of theirs."""
+def with_answers(path: Path) -> NotebookNode:
+    """Return the lesson with a cell for every answer after each check; without a count nbval compares no output."""
     notebook, cells, number, lesson = lessons.read(path), [], 0, path.stem[:2]
     for cell in notebook.cells:
         cells.append(cell)
@@ -98,7 +96,7 @@ def with_answers(path: Path, most: int | None) -> NotebookNode:
             continue
         number += 1
         for kind, given in answers(lesson, number).items():
-            for index in range(len(given[:most])):
+            for index in range(len(given)):
                 call = f"attempt({lesson!r}, {number}, {kind!r}, {index})"
                 cells.append(nbformat.v4.new_code_cell(f"from tests.tries import attempt\n\n{call}"))
     notebook.cells = cells
@@ -110,7 +108,7 @@ def main() -> None:
     shutil.rmtree(TRIED, ignore_errors=True)
     TRIED.mkdir(parents=True)
     for path in lessons.lessons():
-        nbformat.write(with_answers(path, 1 if "--quick" in sys.argv else None), TRIED / path.name)
+        nbformat.write(with_answers(path), TRIED / path.name)
 
 
 if __name__ == "__main__":
