@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from scipy.io import wavfile
 
+from .checkpoints import PROBE
 from .checks import write_whole
 from .clip import Clip
 from .generation import Request, adapters_of, sample
@@ -27,8 +28,6 @@ from .loading import checkpoint_name
 
 if TYPE_CHECKING:
     from .loading import AudioLDMPipeline
-
-PROBE = Request("Techno music with a strong, upbeat tempo and high melodic riffs")
 
 # ---- fingerprints: pipelines that share one make the same clips
 
@@ -39,7 +38,7 @@ def fingerprint(pipe: AudioLDMPipeline) -> str:
     Taken from memory, not from files, so it sees a swapped part or a fine-tuned weight; the clip tells of hooks and
     patches. The scheduler's default values are left out: another version of diffusers may have more.
     """
-    facts = [checkpoint_name(pipe), list(pipe.tokenizer(PROBE.prompt).input_ids), adapters_of(pipe)]
+    facts = [checkpoint_name(pipe), list(pipe.tokenizer(PROBE).input_ids), adapters_of(pipe)]
     config = pipe.scheduler.config
     chosen = sorted({*config} - {*config.get("_use_default_values", [])})
     facts += [type(pipe.scheduler).__name__, *(f"{key}={config[key]}" for key in chosen if key[0] != "_")]
@@ -48,7 +47,7 @@ def fingerprint(pipe: AudioLDMPipeline) -> str:
             weight = value.detach().reshape(-1).view(torch.uint8).cpu().numpy()
             facts.append((f"{name}.{key} {value.dtype}", joblib.hash(weight)))
     frames, seen = pipe.vocoder.config.model_in_dim // pipe.vae_scale_factor, []
-    seen.append(sample(pipe, [PROBE], frames, 2, 1.5, lambda _step, _t, now: seen.append(now.float().cpu())))
+    seen.append(sample(pipe, [Request(PROBE)], frames, 2, 1.5, lambda _step, _t, now: seen.append(now.float().cpu())))
     digits = 3 if pipe.unet.dtype == torch.float32 else 1  # machines differ in the last ones
     return joblib.hash([*facts, *(_outline(values, digits) for values in seen)])
 
