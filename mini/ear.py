@@ -26,10 +26,10 @@ from utils.features import DB_PER_NEPER, SAMPLE_RATE, log_mel
 
 from . import real_sound
 from .data import SECONDS, TEST_SEED, clip_mel
-from .evaluate import frechet, load, paired
+from .evaluate import hear, load, paired
 from .judge import verdicts
 from .loop import device
-from .obedience import generate_all, obedience, obeyed, prompts_of, real_clips, test_scenes
+from .obedience import generate_all, prompts_of, real_clips, test_scenes
 from .parts import UNET_WIDTH
 from .real_sound import RECORDINGS, instruments, licensed, split, waveforms
 from .recordings import FOLDER
@@ -139,9 +139,9 @@ def judged(pipe, ears: dict[str, AutoencoderKL], judge, per_class: int = 10) -> 
     real, _ = verdicts(judge, real_clips(scenes, 2.56))
     found, obeys = {}, {}
     for name, sounds in by_each(pipe, ears, prompts_of(scenes)).items():
-        embeddings, logits = verdicts(judge, sounds)
-        shares = {head: one["share"] for head, one in obedience(logits, scenes).items() if one}
-        found[name], obeys[name] = shares | {"frechet": float(frechet(embeddings, real))}, obeyed(logits, scenes)
+        told = hear(judge, sounds, scenes, real, clip_by_clip=True)
+        obeys[name], distance = told.pop("obeyed"), {"frechet": float(told.pop("frechet"))}
+        found[name] = {head: one["share"] for head, one in told.items() if one} | distance
     change = np.subtract(obeys["after"], obeys["before"])
     return found | {"change": paired(change, [scene.sound for scene in scenes])}
 

@@ -83,7 +83,12 @@ def floor(judge, scenes: list[Scene], real: np.ndarray, pipe=None) -> dict[str, 
 
 
 def _hear(pipe, judge, prompts, scenes, real, clip_by_clip=False, **settings) -> dict:
-    embeddings, logits = verdicts(judge, generate_all(pipe, prompts, **settings))
+    return hear(judge, generate_all(pipe, prompts, **settings), scenes, real, clip_by_clip)
+
+
+def hear(judge, waveforms: list[np.ndarray], scenes: list[Scene], real: np.ndarray | None, clip_by_clip=False) -> dict:
+    """Return the shares of what is obeyed, the distance to `real` embeddings, and, if asked for, each clip's share."""
+    embeddings, logits = verdicts(judge, waveforms)
     found = obedience(logits, scenes)
     found |= {} if real is None else {"frechet": frechet(embeddings, real)}
     return found | ({"obeyed": obeyed(logits, scenes)} if clip_by_clip else {})
