@@ -1,6 +1,6 @@
 // The service worker: keeps every file of the site that was fetched whole, for when there is no network, and adds the
 // headers under which browsers allow threads. Addresses with a checksum (?v=) are fetched once.
-import {CACHE, crc32, within} from './try/fetch.js';
+import {CACHE, crc32, replace, within} from './try/fetch.js';
 
 const isPage = url => /(\.html|\/)$/.test(url.pathname);
 const store = () => within(2000, caches.open(CACHE)).catch(() => {});
@@ -18,8 +18,7 @@ async function genuine(url, answer) { // a portal's page, a filter's page or hal
 async function keep(cache, request, answer) {
   const url = new URL(request.url), copy = answer.clone();
   if (!cache || !await genuine(url, answer).catch(() => false)) return false;
-  if (url.searchParams.has('v')) await cache.delete(request, {ignoreSearch: true}); // an older version
-  await cache.put(request, copy);
+  await (url.searchParams.has('v') ? replace(cache, request, copy) : cache.put(request, copy));
   return true;
 }
 

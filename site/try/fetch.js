@@ -19,11 +19,14 @@ export const within = (ms, promise, words) => { // rejects with the words, or re
   })]).finally(() => clearTimeout(timer));
 };
 
+export async function replace(cache, address, answer) { // keeps a file in place of its older version
+  await cache.delete(address, {ignoreSearch: true});
+  await cache.put(address, answer);
+}
+
 async function shelve(address, bytes) { // a worker that is older than the service worker fetches past it
   const cache = await self.caches?.open(CACHE);
-  if (!cache || await cache.match(address)) return;
-  await cache.delete(address, {ignoreSearch: true}); // an older version
-  await cache.put(address, new Response(bytes));
+  if (cache && !await cache.match(address)) await replace(cache, address, new Response(bytes));
 }
 
 async function attempt({root, files}, name, cache, progress) {
