@@ -28,7 +28,7 @@ lab: $(VENV)/lessons-ready ## open the lessons in JupyterLab
 test: lint nbval unit ## style, lessons and unit tests
 
 test-all: slow :=
-test-all: lint nbval unit ## the same with the slow tests, which start, starve and kill processes
+test-all: lint nbval unit ## the same with the slow tests, which start, limit and kill processes
 
 lint: $(VENV)/test-ready ## style of code and lessons
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
@@ -44,7 +44,7 @@ unit: $(VENV)/test-ready $(VENV)/site-ready ## the unit tests
 bench: $(VENV)/lessons-ready ## the speed table, beside the model card's own snippet
 	@$(BIN)/python -m tools.bench
 
-train: $(VENV)/lessons-ready ## train the mini family from nothing; resumable
+train: $(VENV)/lessons-ready ## train the mini family from scratch; resumable
 	@$(BIN)/python -m mini.train
 
 gpu-check: $(VENV)/test-ready ## the tests that need CUDA, at real size; skipped where there is none
@@ -56,7 +56,7 @@ lessons: $(VENV)/test-ready ## run the lessons on the mini checkpoints and store
 classroom: $(VENV)/test-ready ## students' and teacher's versions of the lessons, as a course of nbgrader: outputs/classroom
 	@$(BIN)/python -m tools.classroom build
 
-grade: $(VENV)/test-ready ## grade what students handed in: make grade FOLDER=path
+grade: $(VENV)/test-ready ## grade students' submissions: make grade FOLDER=path
 	@$(BIN)/python -m tools.classroom grade "$(or $(FOLDER),$(error usage: make grade FOLDER=path))"
 
 slides: $(VENV)/lessons-ready ## the lessons as slides that need no network: outputs/slides
@@ -71,7 +71,7 @@ stamp: $(VENV)/lessons-ready ## set the public address, by default that of the c
 $(VENV)/lessons-ready: requirements.txt $(CONSTRAINTS)
 	@echo "Setting up $(VENV) with the versions of $(CONSTRAINTS): minutes the first time, never again ..."
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(install) -r requirements.txt || { echo "Not to be had for $$($(BIN)/python --version)? Then: make CONSTRAINTS=/dev/null"; exit 1; }
+	@$(install) -r requirements.txt || { echo "No such versions for $$($(BIN)/python --version)? Then: make CONSTRAINTS=/dev/null"; exit 1; }
 	@$(BIN)/python -c "import librosa, numpy; librosa.onset.onset_detect(y=numpy.ones(16000), sr=16000)"  # compiles it
 	@touch $@
 

@@ -18,6 +18,7 @@ import torch
 from scipy import stats
 
 from utils import Clip, interval, log_mel, noise_floor_db
+from utils.player import PALETTE
 
 from .captions import CARD_PROMPT
 from .data import LEVELS, SPEEDS, TEST_SEED
@@ -172,7 +173,7 @@ def picture(pipe, path: Path, num_inference_steps: int = 25) -> None:
     for i, scene in enumerate(scenes):
         for row, (kind, wave) in enumerate((("synthesised", real[i]), ("generated", made[i]))):
             ax = axes[2 * (i // 8) + row, i % 8]
-            ax.imshow(log_mel(wave).T, origin="lower", aspect="auto", vmin=-9, vmax=1, cmap="magma")
+            ax.imshow(log_mel(wave).T, origin="lower", aspect="auto", vmin=-9, vmax=1, cmap=PALETTE)
             ax.set_title(f"{scene.sound}, {kind}", fontsize=9)
             ax.set_xticks([])
             ax.set_yticks([])

@@ -1,4 +1,4 @@
-"""The interactive part: a panel that makes sounds, blind listening tests, a microphone."""
+"""Import the interactive part: a panel that makes sounds, blind listening tests, a microphone."""
 
 import lazy_loader
 

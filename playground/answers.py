@@ -1,4 +1,4 @@
-"""The answers of listeners: the CSV file that several tabs and processes may write, and the names in it."""
+"""Store the answers of listeners: the CSV file that several tabs and processes may write, and the names in it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def plain(name: str) -> str:
 
 
 def is_junk(path: Path) -> bool:
-    """Tell whether the operating system or an editor created a file (`.DS_Store`, `~$lock`, `__MACOSX/`)."""
+    """Return whether the operating system or an editor created a file (`.DS_Store`, `~$lock`, `__MACOSX/`)."""
     return any(part.startswith((".", "~$")) or part.lower() in JUNK for part in path.parts if part != "..")
 
 
@@ -54,7 +54,7 @@ def listener_name(name: object) -> str:
 
 
 def is_placeholder(name: str) -> bool:
-    """Tell whether many listeners of a class may have this name, or nothing of it is visible."""
+    """Return whether many listeners of a class may have this name, or nothing of it is visible."""
     folded = unicodedata.normalize("NFKC", name).casefold()
     seen = [c for c in folded if unicodedata.category(c)[0] in "LNS" and c not in "\u115f\u1160\u2800"]  # not blank
     return "".join(filter(str.isalnum, folded)) in PLACEHOLDERS or not seen
@@ -64,7 +64,7 @@ def parse(data: bytes, name: str, listener: str = "") -> pd.DataFrame:
     """Return the answers of a CSV file as strings, one row each, in the columns of HEADER.
 
     The file may come from a spreadsheet: with semicolons or tabs, in UTF-16 or a code page. Names that a code page
-    has changed are given back to `listener`. Rows without an id get the digest of the file.
+    has changed are restored to `listener`. Rows without an id get the digest of the file.
 
     Raises ValueError if the file does not hold answers.
     """
@@ -95,7 +95,7 @@ def read(path: Path, listener: str = "") -> pd.DataFrame:
 def add(path: Path, answer: dict[str, str]) -> pd.DataFrame:
     """Append an answer unless its trial has one; return all answers that the file then holds.
 
-    Processes, tabs and threads wait for each other. The file is replaced as a whole, in UTF-8; one that was stored
+    It is locked across processes, tabs and threads. The file is replaced as a whole, in UTF-8; one that was stored
     otherwise is kept beside it as `NAME.csv.old`, with a warning. Raises OSError, in one sentence, if it cannot be
     written.
     """
@@ -118,7 +118,8 @@ def add(path: Path, answer: dict[str, str]) -> pd.DataFrame:
             write_whole(path, written)
             return held
     except OSError as error:
-        raise type(error)(error.errno, f"Cannot write the file: {error.strerror or error}", str(path)) from None
+        why = str(error.strerror or error).removeprefix("Cannot write the file: ")  # as `write_whole` begins
+        raise type(error)(error.errno, f"Cannot write the file: {why}", str(path)) from None
 
 
 def as_text(data: bytes) -> str:
@@ -133,7 +134,7 @@ def _stored(path: Path) -> bytes:
 
 
 def _spellings(listener: str) -> set[str]:
-    """Return the forms of a name after a trip through the code pages of spreadsheets."""
+    """Return the forms of a name as re-encoded by the code pages of spreadsheets."""
     stored = {listener.encode(page, errors="replace") for page in PAGES}
     return {name for data in stored if not is_placeholder(name := plain(as_text(data)))}
 

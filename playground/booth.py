@@ -43,7 +43,7 @@ class Booth(ListeningTest):
             buttons.layout.display = "" if self.listener and self.remaining else "none"
 
         def attempt(act: Callable, *arguments) -> None:
-            """Do it, and show errors and warnings in the panel."""
+            """Run `act`, and show errors and warnings in the panel."""
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
                 try:
@@ -71,7 +71,7 @@ class Booth(ListeningTest):
 def listening_page(test: ListeningTest) -> str:
     """Return the HTML above the buttons: the question and the players; at the end, the results."""
     if test.listener is None:
-        return "<p>Who listens? A pseudonym will do: it tells the answers of a class apart.</p>"
+        return "<p>Your name? A pseudonym will do: it tells the answers of a class apart.</p>"
     if not test.remaining:
         return f"<p>{html.escape(repr(test))} Thank you!</p>{summary(test.results).to_html()}"
     question = html.escape(f"{test.number} of {len(test.trials)}. {test.now.question}")
@@ -85,7 +85,7 @@ def listening_page(test: ListeningTest) -> str:
 
 
 def shown(view: widgets.Widget, name: str) -> dict:
-    """Return a widget for a notebook, and the sentence that stands for it in a stored page."""
+    """Return a widget's MIME bundle, with a fallback sentence for a stored page."""
     page = f"<p>{name} needs a running kernel: run this cell.</p>"
     widget = {"version_major": 2, "version_minor": 0, "model_id": view.model_id}
     return {"text/html": page, "application/vnd.jupyter.widget-view+json": widget}

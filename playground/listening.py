@@ -1,4 +1,4 @@
-"""Blind listening: can a difference be heard (A/B/X), which is preferred, and how good do clips sound (1 to 5)?
+"""Listen blindly: can a difference be heard (A/B/X), which is preferred, and how good do clips sound (1 to 5)?
 
 Neither the settings of a clip nor its picture are shown. `begin`, `sounds` and `answer` do the same without buttons.
 Explained in lesson 05 (`notebooks/05_playground.ipynb`).

@@ -1,4 +1,4 @@
-"""A microphone in the notebook: record, stop, listen, use. It works with ipywidgets 7.7 (Colab) and 8."""
+"""Record in the notebook: record, stop, listen, use. It works with ipywidgets 7.7 (Colab) and 8."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Microphone:
             self.view.message = str(error)
             return
         self.clip = Clip(clip.waveform, clip.sample_rate, {"file": "microphone"})
-        self.view.message = f"{clip.duration:.2f} s are in use: `clip` of this microphone has them."
+        self.view.message = f"{clip.duration:.2f} s recorded: see `.clip`."
 
     def __repr__(self) -> str:
         return f"Microphone: {self.clip!r}" if self.clip else "Microphone: nothing is recorded."

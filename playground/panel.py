@@ -1,15 +1,14 @@
-"""The widgets of the studio, without their actions.
+"""Build the widgets of the studio, without their actions.
 
 They work with ipywidgets 7.7 (Colab) and 8.
 """
 
 from __future__ import annotations
 
-from numbers import Integral, Real
-
 import ipywidgets as widgets
 
 from utils.checkpoints import CHECKPOINTS, PROBE
+from utils.checks import check_float, check_int, check_str
 from utils.generation import MAX_SEED
 
 from .takes import SCHEDULERS, Take
@@ -18,7 +17,7 @@ COLUMN = "1 1 440px"  # controls stand in as many columns of this width as there
 
 
 class Panel:
-    """The studio's widgets: `controls` by the parameter's name, buttons, messages, the stage and the history."""
+    """The studio's widgets: `controls` by the parameter's name, buttons, messages, the output and the history."""
 
     def __init__(self):
         names = [name for name, known in CHECKPOINTS.items() if not known.is_mini or known.folder.is_dir()]
@@ -78,17 +77,9 @@ class Panel:
                 raise ValueError(f"{name} must be one of {', '.join(control.options)}, not {value!r}.")
             return value
         if hasattr(control, "max"):
-            whole = isinstance(control.value, int)
-            if not isinstance(value, Real) or (whole and not isinstance(value, Integral)):
-                raise TypeError(f"{name} must be {'a whole number' if whole else 'a number'}, not {value!r}.")
-            if not control.min <= value <= control.max:
-                raise ValueError(f"{name} must be from {control.min:g} to {control.max:g} here, not {value!r}.")
-            return type(control.value)(value)
-        if not isinstance(value, str | None):
-            raise TypeError(f"{name} must be text, not {value!r}.")
-        if value and any("\ud800" <= c <= "\udfff" for c in value):
-            raise ValueError(f"{name} has half of a character in it, which is no text: {value!r}.")
-        return value or ""
+            in_range = check_int if isinstance(control.value, int) else check_float
+            return in_range(name, value, control.min, control.max)
+        return "" if value is None else check_str(name, value)
 
     def expect(self, seconds: float | None) -> None:
         """Show the expected seconds of a take beside the buttons."""

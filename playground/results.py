@@ -1,4 +1,4 @@
-"""The answers of a class: pooled, summarized, plotted. Explained in lesson 05 (`notebooks/05_playground.ipynb`)."""
+"""Pool, summarize and plot the answers of a class. Explained in lesson 05 (`notebooks/05_playground.ipynb`)."""
 
 from __future__ import annotations
 
@@ -63,13 +63,14 @@ def summary(results: pd.DataFrame) -> pd.DataFrame:
     """Summarize the answers, one row for each label, with 95% intervals.
 
     For A/B/X `mean` is the share of right answers, for preferences the share that prefers the second group, 0 to 1.
-    `p_value` is the chance of guesses as good or better (A/B/X), or as one-sided either way (preferences), by the
-    exact binomial test; it assumes what `p_assumes` says, of all answers of all listeners. For ratings `mean` is the
-    MOS, 1 to 5.
+    `p_value` is the chance that guessing gives as many right answers or more (A/B/X), or a share as far from a half
+    (preferences), by the exact binomial test; it assumes what `p_assumes` says, of all answers of all listeners. For
+    ratings `mean` is the MOS, 1 to 5.
 
-    `low` and `high` say how well the mean of such listeners is known: a t-interval over the listeners' means (over the
-    answers of a single one), for shares at least as wide as Wilson's over all answers. Whether listeners agree is
-    another question: `spread` is the standard deviation between them (of a single one's answers).
+    `low` and `high` say how well the mean of such listeners is known: a t-interval over the listeners' means, for
+    shares at least as wide as Wilson's over all answers. A single listener's ratings have a t-interval over the answers
+    (one rating: 1 to 5), a single listener's shares Wilson's. Whether listeners agree is another question: `spread` is
+    the standard deviation between them (of a single one's answers).
 
     Source: `scipy.stats.binomtest`, `utils.interval`. Explained in lesson 05.
     """
@@ -88,7 +89,7 @@ def summary(results: pd.DataFrame) -> pd.DataFrame:
             low, high = max(lowest, found.low), min(highest, found.high)
         if kind != "rating":
             hits, side = int(values.sum()), "greater" if kind == "abx" else "two-sided"
-            p_value, assumes = binomtest(hits, len(values), alternative=side).pvalue, "each answer is a coin's"
+            p_value, assumes = binomtest(hits, len(values), alternative=side).pvalue, "independent answers"
             wilson = binomtest(hits, len(values)).proportion_ci(method="wilson")
             low, high = (min(low, wilson.low), max(high, wilson.high)) if len(means) > 1 else wilson
         rows.append([kind, label, len(group), len(means), each.mean(), low, high, each.std(), p_value, assumes])

@@ -1,4 +1,4 @@
-"""The studio: AudioLDM's call as a panel of widgets, with a history of takes.
+"""Show AudioLDM's call as a panel of widgets, with a history of takes.
 
 Explained in lesson 05 (`notebooks/05_playground.ipynb`).
 """
@@ -42,7 +42,7 @@ class Studio:
     kept under its name until the kernel stops. The methods do the same as the buttons.
 
     Args:
-        name: two studios with different names share nothing.
+        name: the key of the studio; the same name opens it again.
         checkpoint: an argument of `load_pipeline`; by default the one the studio has, at first "auto".
         folder: `keep` writes there; by default the one the studio has, at first "outputs/takes".
 
@@ -61,7 +61,7 @@ class Studio:
             self.message, self.pipe, self._loaded = "", None, None
             self._made = 0  # takes so far, also those that left the history
             self._thread = ThreadPoolExecutor(1)  # one of its own, so that the panel answers meanwhile
-            self._jobs: list[threading.Event] = []  # the one that runs, then those that wait; a set one is cancelled
+            self._jobs: list[threading.Event] = []  # running, then queued; set = cancelled
             self._lock = threading.RLock()  # of that list and the buttons
             self._costs: dict[str, CostModel] = {}  # by checkpoint
             self.rows: dict[int, Row] = {}  # by the take's number
@@ -126,7 +126,7 @@ class Studio:
         return self._costs.get(settings["checkpoint"], CostModel()).seconds(**settings)
 
     def keep(self, take: Take) -> Path:
-        """Write a take's WAV, settings and code into the studio's folder, and never drop it from the history."""
+        """Write a take's WAV, settings and code into the studio's folder, and exempt it from removal."""
         path = take.save(self.folder)
         self.rows[take.number].keep.disabled = True
         self.say(f"Take {take.number} is kept: {path.as_posix()}, with its settings (.json) and its code (.py).")
@@ -207,7 +207,7 @@ class Studio:
         with self._lock:
             self._stop_if_cancelled()  # pressed while the sound was decoded
             del self._jobs[0]  # from here on it cannot be cancelled
-        if begin is None:  # the callback only counted steps: nothing that the settings do not say
+        if begin is None:  # the callback only counted steps: drop it
             clip = replace(clip, settings={name: value for name, value in clip.settings.items() if name != "callback"})
         self._made += 1
         take = Take(self._made, clip, settings)

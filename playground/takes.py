@@ -1,4 +1,4 @@
-"""A take: a clip with the settings of the panel; and a model of its cost. Explained in lesson 05."""
+"""Store a take, a clip with the settings of the panel, and model its cost. Explained in lesson 05."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ LABELS |= {"recording": "on {}", "strength": "strength {}"}  # of the settings i
 
 @dataclass(frozen=True)
 class Take:
-    """One press of Generate: a clip, and the settings of the panel."""
+    """A clip, and the settings of the panel that made it."""
 
     number: int
     clip: Clip
@@ -51,7 +51,7 @@ class Take:
 
     @property
     def code(self) -> str:
-        """Python that makes this take again, sample for sample, unless `made_with` names something beside it."""
+        """Return Python that reproduces this take, sample for sample, unless `made_with` names something beside it."""
         call = {key: value for key, value in self.settings.items() if value is not None}
         checkpoint, scheduler, prompt = call.pop("checkpoint"), SCHEDULERS[call.pop("scheduler")], call.pop("prompt")
         recording, strength, names, begin = call.pop("recording", None), call.pop("strength", None), "", ""
@@ -71,7 +71,7 @@ class Take:
 
     @property
     def made_with(self) -> str:
-        """A sentence on latents, adapters and the like, which the code lacks; "" if it makes the take again."""
+        """Return a sentence on latents, adapters and the like, which the code lacks; "" if it reproduces the take."""
         beside = [name for name in self.clip.settings if name in BESIDE]
         return f"This code alone does not make it again: it also had {', '.join(beside)}." if beside else ""
 
@@ -88,7 +88,7 @@ class Take:
         return wav
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, str]:
-        """The player, the files as links that need no kernel, and the code."""
+        """Return the player, the files as links that need no kernel, and the code."""
         links = " · ".join(
             f'<a download="{self.name}{end}" href="data:;base64,{base64.b64encode(data).decode()}">{end}</a>'
             for end, data in self.files.items()

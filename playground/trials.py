@@ -1,4 +1,4 @@
-"""The logic of a blind listening test: hidden trials, answered one by one, each saved at once."""
+"""Run a blind listening test: hidden trials, answered one by one, each saved at once."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from utils import Clip
 from . import answers
 
 PATH = "outputs/listening.csv"
-LOUD = 6.0  # dB over the median of a test from which a clip is announced; so is one beyond full scale
+LOUD = 6.0  # dB over the median of a test above which a warning is shown; also for peaks over 1
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class ListeningTest:
         self._take_over(held)
 
     def hide(self, trial: Trial, rng: np.random.Generator) -> Trial:
-        """Return the trial as this listener gets it."""
+        """Return the trial as blinded for this listener."""
         return trial
 
     @property
@@ -82,7 +82,7 @@ class ListeningTest:
     def now(self) -> Trial:
         """The current trial; raises ValueError if none is left or no listener is set."""
         if self.listener is None:
-            raise ValueError("Say first who listens, by a name or a pseudonym: `test.begin(...)`.")
+            raise ValueError("No listener yet: call `test.begin(...)` with a name or a pseudonym.")
         if self.remaining:
             return self.trials[self.number - 1]
         raise ValueError(f"All {len(self.trials)} trials are answered: see `summary(test.results)`.")

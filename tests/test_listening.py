@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -176,12 +178,16 @@ def test_bad_input_is_one_sentence(path, make, message):
     assert "\n" not in str(caught.value) and not path.exists()
 
 
-def test_an_answer_that_cannot_be_saved_is_not_taken(tmp_path):
-    (tmp_path / "file").write_text("")
-    test = abx(tmp_path / "file" / "ada.csv")
-    with pytest.raises(OSError):
+def test_an_answer_that_cannot_be_saved_is_not_taken(path, monkeypatch):
+    def full(path, data):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    test = abx(path)
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError) as caught:
         test.answer("A")
-    assert test.remaining == 4
+    assert test.remaining == 4 and caught.value.errno == errno.ENOSPC
+    assert caught.value.strerror.count("Cannot") == 1  # it is said once
 
 
 # ---- the panel
@@ -209,7 +215,7 @@ def test_the_panel_asks_for_a_name_then_for_answers(path):
     test = abx(path, listener=None)
     page, buttons, asking = test.view.children
     name, begin = asking.children
-    assert "Who listens?" in page.value and buttons.layout.display == "none"
+    assert "name?" in page.value and buttons.layout.display == "none"
     name.value = "you"
     begin.click()
     assert "not &#x27;you&#x27;" in page.value and test.listener is None

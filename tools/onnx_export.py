@@ -23,7 +23,7 @@ from mini import captions
 from mini.sounds import CLASSES
 from utils import load_pipeline
 from utils.features import HOP_LENGTH, mel_filterbank
-from utils.player import COLOURS, DB_RANGE
+from utils.player import COLOURS, DB_RANGE, PALETTE
 from utils.soundfiles import IPTC
 
 NAMES = ["mini-s-v2", "mini-s", "mini-m", "mini-l"]
@@ -114,7 +114,7 @@ def main(folder: Path) -> None:
         "samples_per_latent": pipe.vae_scale_factor * HOP_LENGTH,
         "tokens": min(pipe.tokenizer.model_max_length, pipe.text_encoder.config.max_position_embeddings - 2),
         "db_range": DB_RANGE,
-        "colours": (colormaps["magma"].resampled(COLOURS).colors[:, :3] * 255).round().astype(int).tolist(),
+        "colours": (colormaps[PALETTE].resampled(COLOURS).colors[:, :3] * 255).round().astype(int).tolist(),
         **vocabulary(),
     }
     (folder / "facts.json").write_text(json.dumps(facts))

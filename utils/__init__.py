@@ -1,4 +1,4 @@
-"""The helpers of the lessons. `from utils import generate` loads only its own module: `import utils` is instant.
+"""Import the helpers of the lessons. `from utils import generate` loads its own module only: `import utils` is instant.
 
 The way of the data: a name -> `load_pipeline` -> `generate` -> `Clip` -> hear, see, measure, save; and a recording ->
 `Clip.load` -> `encode_audio` -> latents -> the same pipeline.

@@ -1,4 +1,4 @@
-"""The checkpoints: Table 1 of the model card, and the mini family that comes with this clone."""
+"""List the checkpoints: Table 1 of the model card, and the mini family that comes with this clone."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pathlib import Path
 
 REAL_LICENCE, MINI_LICENCE = "CC BY-NC-SA 4.0, not for commercial use", "CC0 1.0, free for all"
 MINI_CLAP, REAL_CLAP = "mini-clap", "laion/clap-htsat-unfused"  # the CLAP that scores the clips of either family
-# Where a family does its best for its price: as long as its training clips, at the knee of its curve of steps.
+# Recommended settings: the length of the training clips, and the steps at the knee of the curve.
 REAL_REGIME = {"num_inference_steps": 25, "audio_length_in_s": 10.24}
 MINI_REGIME = {"num_inference_steps": 10, "audio_length_in_s": 2.56}
-FETCH: list[Callable[[Path], object]] = []  # asked for a mini's folder that is not there: see utils/setup.py
+FETCH: list[Callable[[Path], object]] = []  # called with a mini's missing folder, to fetch it: utils/setup.py
 PROBE = "Techno music with a strong, upbeat tempo and high melodic riffs"  # the model card's prompt
 
 
@@ -37,7 +37,7 @@ class Checkpoint:
 
     @property
     def is_mini(self) -> bool:
-        """Tell whether the checkpoint comes with this clone."""
+        """Return whether the checkpoint comes with this clone."""
         return self.hub_id is None
 
     @property
@@ -82,5 +82,5 @@ _MINI = (
 )
 CHECKPOINTS: dict[str, Checkpoint] = {row[0]: Checkpoint(*row, licence=REAL_LICENCE) for row in _REAL}
 CHECKPOINTS |= {row[0]: Checkpoint(*row) for row in _MINI}
-MINIS = {name for name, row in CHECKPOINTS.items() if row.is_mini}  # `is_mini` adds folders in their format
+MINIS = {name for name, row in CHECKPOINTS.items() if row.is_mini}  # `loading.is_mini` adds folders in their format
 BY_HUB_ID: dict[str, Checkpoint] = {row.hub_id: row for row in CHECKPOINTS.values() if row.hub_id}

@@ -1,4 +1,4 @@
-"""The check of an exercise, checks of arguments, and files that are complete or absent.
+"""Check answers to exercises and arguments of functions; write files that are complete or absent.
 
 Explained in lesson 01 (`notebooks/01_first_sound.ipynb`).
 """
@@ -44,7 +44,7 @@ def check() -> Iterator[None]:
 
 
 def as_list(name: str, values: object, least: int = 1) -> list:
-    """Return a list of one thing or of several, a set in a fixed order; ValueError under `least` or over a million."""
+    """Return one value, or those of an iterable, as a list (a set sorted); ValueError outside `least`...1,000,000."""
     if isinstance(values, (str, bytes, os.PathLike)) or not isinstance(values, Iterable):
         return [values]
     if getattr(values, "ndim", 1) == 0:  # a number as an array or a tensor
@@ -75,10 +75,11 @@ def check_float(name: str, value: object, low: float, high: float, unit: str = "
 
 
 def check_str(name: str, value: object) -> str:
-    """Return `value`; TypeError if it is no string, ValueError for half a surrogate pair, which no file can hold."""
+    """Return `value`; TypeError if it is no string, ValueError for an unpaired surrogate, which no file can hold."""
     if not isinstance(value, str):
         raise TypeError(f"{name} must be a string, not {reprlib.repr(value)}.")
-    value.encode()  # UnicodeEncodeError is a ValueError
+    if any("\ud800" <= character <= "\udfff" for character in value):
+        raise ValueError(f"{name} has an unpaired surrogate, half of a character: {reprlib.repr(value)}.")
     return value
 
 
@@ -91,7 +92,7 @@ def shorten(text: str, width: int = 70) -> str:
 def write_whole(path: str | Path, data: bytes) -> Path:
     """Write a file, and its folders, that is complete or absent; an OSError of one sentence says why it is absent.
 
-    `~` is the home folder. Of two writers of one name the later one wins, with a complete file.
+    `~` is the home folder. Of two writers the last wins, with a complete file.
     """
     path = Path(path).expanduser()
     unfinished = path.with_name(f".{uuid4().hex}.part")

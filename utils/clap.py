@@ -50,13 +50,13 @@ def clap_embed(items: Clip | str | Sequence[Clip] | Sequence[str], model: str = 
     `clap_embed(clips) @ clap_embed(texts).T` is the table of cosines of every clip with every text. One clip or text
     counts as a list of one. `model` is "mini-clap" (64), the Hub's "laion/clap-htsat-unfused" (512), any other CLAP or
     folder, or "auto": the first for clips of the mini checkpoints only, else the second (texts alone do not tell: name
-    it). Clips are resampled, brought to one level (an rms of -20 dBFS: of 48 clips of a mini, 100% are then heard as
-    asked at any level; as they are, 100% at 0 dB, 62% at -20 dB), and cut or repeated to the model's length (5 s at
+    it). Clips are resampled, brought to one level (an rms of -20 dBFS: of 48 clips of a mini, 100% are then named as
+    asked; without it, played 20 dB lower, 62%), and cut or repeated to the model's length (5 s at
     16 kHz for the mini, 10 s at 48 kHz for the other), so the result does not depend on chance or order.
 
     Raises:
         ValueError: nothing is given, clips and texts are mixed, texts come with "auto", or a clip has NaN samples.
-        OSError: the model cannot be had.
+        OSError: the model cannot be loaded.
 
     Source: Wu et al. 2023 (arXiv 2211.06687), `transformers.ClapModel`. Explained in lesson 02.
     """
@@ -76,8 +76,8 @@ def clap_similarity(
     """Score how well sounds fit words: one CLAP cosine a clip, -1 to 1, shape (clips,).
 
     `texts` is one text for all clips or one a clip; None takes each clip's own prompt. `model` as in `clap_embed`.
-    Cosines of different CLAP models cannot be compared. Of the real checkpoints, s and l were trained on the
-    embeddings of a CLAP of this very family, which flatters them.
+    Raises as `clap_embed` does. Cosines of different CLAP models cannot be compared. Of the real checkpoints, s and l
+    were trained on the embeddings of a CLAP of this very family, which biases their scores upwards.
 
     Source: `clap_embed`. Explained in lesson 02.
     """
@@ -95,7 +95,7 @@ def clap_similarity(
 
 
 def best_of(clips: Clip | Sequence[Clip], prompt: str | None = None, model: str = "auto") -> list[Clip]:
-    """Sort clips, best first by `clap_similarity` with `prompt` (None: each clip's own). Explained in lesson 02.
+    """Return all clips, best first by `clap_similarity` with `prompt` (None: each clip's own). See lesson 02.
 
     The original AudioLDM's `n_candidate_gen_per_text` does so: make several, keep the one that CLAP likes best.
     """
@@ -104,7 +104,7 @@ def best_of(clips: Clip | Sequence[Clip], prompt: str | None = None, model: str 
 
 
 def heard(clips: Clip | Sequence[Clip], names: Sequence[str] = KINDS, model: str = "auto") -> list[str]:
-    """Return the name that is nearest to each clip in CLAP's space, such as "a dog"; `model` as in `clap_embed`.
+    """Classify clips: return the name nearest to each in CLAP's space; `model` and errors as in `clap_embed`.
 
     The mini's CLAP is asked for the bare names, any other for "This is a sound of {name}.", as in the CLAP paper.
     Explained in lesson 02.
@@ -151,7 +151,7 @@ def _load_clap(model: str) -> tuple:
         with quiet():
             clap = transformers.ClapModel.from_pretrained(place)
         extractor = transformers.ClapFeatureExtractor.from_pretrained(place)
-        # not ClapProcessor's, which on some versions reads letters
+        # not ClapProcessor's, which splits into letters on some versions
         tokenizer = transformers.AutoTokenizer.from_pretrained(place)
     except (OSError, ValueError) as error:
         give = f'give a folder with a ClapModel and its ClapProcessor, "mini-clap", or an id such as "{REAL_CLAP}"'
@@ -164,7 +164,7 @@ def _for_clap(clip: Clip, extractor: transformers.ClapFeatureExtractor) -> np.nd
     """Return a clip's samples at the model's rate, in its length, at `LEVEL_DB`."""
     waveform = clip.resampled(extractor.sampling_rate).waveform
     if not np.isfinite(waveform).all():
-        raise ValueError("The waveform has NaN or infinite samples: CLAP cannot hear it.")
+        raise ValueError("The waveform has NaN or infinite samples: it cannot be embedded.")
     # the extractor would cut longer clips at random, and repeat shorter ones a whole number of times only
     waveform = np.resize(waveform, extractor.nb_max_samples)
     rms = np.sqrt(np.mean(waveform.astype(np.float64) ** 2))

@@ -1,4 +1,4 @@
-"""A generated sound with the settings that made it.
+"""Store a sound with the settings that made it; load, cut, compare and save it.
 
 Explained in lesson 01 (`notebooks/01_first_sound.ipynb`).
 """
@@ -32,8 +32,10 @@ class Clip:
             sound files are scaled to that range: 8 to 32 bits, signed or not.
         sample_rate: Hz, a whole number from 1,000 to 768,000.
         settings: the checkpoint, scheduler and dtype, and the arguments of `generate`: prompt, negative_prompt,
-            num_inference_steps, audio_length_in_s, guidance_scale, seed. Empty for a sound from elsewhere.
-        seconds: the time that generating it took.
+            num_inference_steps, audio_length_in_s, guidance_scale, seed; of a recording `{"file": name}`.
+        seconds: the time that generating it took; the length of the sound is `duration`.
+
+    Raises TypeError or ValueError for samples of another type, shape or rate.
 
     Explained in lesson 01.
     """
@@ -54,7 +56,7 @@ class Clip:
 
     @classmethod
     def load(cls, file: str | os.PathLike | bytes | BinaryIO) -> Clip:
-        """Load a recording as AudioLDM hears it: 16 kHz, mono, float32; `settings["file"]` is its name.
+        """Load a recording as 16 kHz, mono, float32; `settings["file"]` is its name.
 
         Args:
             file: a path, a file opened with "rb" (read from its beginning), or the bytes of one (an upload). WAV, FLAC,
@@ -74,7 +76,8 @@ class Clip:
     def piece(self, audio_length_in_s: float, start: float | None = None) -> Clip:
         """Cut a piece of exactly this length in s, padded with silence where the clip is shorter.
 
-        `start` in s; None begins where the sound does: 35 dB below the loudest. Raises ValueError for a silent piece.
+        `start` in s; None begins where the sound does: 35 dB below the loudest. Raises ValueError for a silent piece, a
+        length over 600 s, or a start outside of the clip.
         Source: `librosa.effects.trim`. Explained in lesson 07.
         """
         from librosa.effects import trim
@@ -87,7 +90,7 @@ class Clip:
             first = round(check_float("start", start, 0, self.duration) * self.sample_rate)
         cut = self.waveform[first : first + count]
         if not np.abs(cut).max(initial=0) >= SILENCE:
-            raise ValueError(f"{self.title or 'The clip'} is silent there: nothing of it would be heard.")
+            raise ValueError(f"{self.title or 'The clip'} is silent there.")
         return Clip(np.pad(cut, (0, count - len(cut))), self.sample_rate, self.settings, self.seconds)
 
     def resampled(self, rate: int = SAMPLE_RATE) -> Clip:

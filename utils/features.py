@@ -1,4 +1,4 @@
-"""The log-mel-spectrogram that AudioLDM denoises, as the original computes it.
+"""Compute the log-mel-spectrogram that AudioLDM denoises, as the original does.
 
 Explained in lesson 01 (`notebooks/01_first_sound.ipynb`).
 """

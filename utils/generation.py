@@ -1,4 +1,4 @@
-"""From prompts to clips: one call of the unmodified pipeline, fed with text encodings and seeded noise.
+"""Generate clips from prompts: one call of the unmodified pipeline, fed with text encodings and seeded noise.
 
 Explained in lesson 01 (`notebooks/01_first_sound.ipynb`).
 """
@@ -37,7 +37,7 @@ NO_MEMORY = r"out of memory|allocate memory|not enough memory|bad_alloc|ALLOC_FA
 class Request:
     """One clip of a batch: the arguments of `generate` that may differ from clip to clip, with copies of its tensors.
 
-    Raises TypeError or ValueError for a bad one. Explained in lesson 03.
+    Raises TypeError or ValueError for an argument out of the ranges of `generate`. Explained in lesson 03.
     """
 
     prompt: str
@@ -73,7 +73,7 @@ def generate(
 ) -> Clip | list[Clip]:
     """Turn a prompt into sound with the pipeline's own call; the same seed gives the same clip.
 
-    The parameters are those of `AudioLDMPipeline.__call__`, and so is the result: the plain pipeline, given
+    The parameters are those of `AudioLDMPipeline.__call__`, with `seed` for `generator`: the plain pipeline, given
     `generator=torch.Generator("cpu").manual_seed(seed)`, makes the same waveform more slowly. That holds for every
     scheduler, also for those that draw noise at each step. One pipeline makes one call at a time: other threads wait.
 
@@ -84,7 +84,7 @@ def generate(
         audio_length_in_s: seconds, from one latent frame (0.04 s; mini: 0.08 s) to 60 s.
         guidance_scale: how strongly the prompt is followed, 0 to 50; at 1 or less guidance is off.
         negative_prompt: the sound to avoid; one for all prompts, or a list with one for each.
-        num_waveforms_per_prompt: clips for each prompt.
+        num_waveforms_per_prompt: clips for each prompt, 1 to 64.
         seed: of the first clip of each prompt, 0 to 2**32 - 1; clip i uses `seed + i`.
         prompt_embeds: instead of the encoding of `prompt`, which then is a label only: shape (width of the text
             encoder's projection,) or (1, width), for example a row of `clap_embed`. Explained in lesson 07.
@@ -130,7 +130,7 @@ def generate_batch(
     guidance_scale: float = 2.5,
     callback: Callable[[int, int, torch.Tensor], None] | None = None,
 ) -> list[Clip]:
-    """Generate clips that differ in prompt, seed and negative prompt in one batch; see `generate`.
+    """Generate a clip for each of 1 to 64 requests in one batch; arguments and errors as in `generate`.
 
     Each clip is, to float tolerance, the one that `generate` makes of it alone. A clip's `seconds` are its equal
     share of the time that the batch took. Explained in lesson 03.
@@ -189,7 +189,7 @@ def sample(pipe: AudioLDMPipeline, requests, frames: int, steps: int, guidance: 
     """Call the pipeline, without its progress bar; return waveforms of shape (clips, samples) as it gives them."""
     scheduler, bar, name = pipe.scheduler, getattr(pipe, "_progress_bar_config", {}), type(pipe.scheduler).__name__
     hop, rate = math.prod(pipe.vocoder.config.upsample_rates), pipe.vocoder.config.sampling_rate
-    # the pipeline rounds down; half a mel frame more than the latents hold stays clear of 0.29 * 100 = 28.99...
+    # the pipeline rounds down, 0.29 * 100 = 28.99... to 28: half a mel frame more avoids that
     seconds = (frames * pipe.vae_scale_factor + 0.5) * hop / rate
     call = {"audio_length_in_s": seconds, "num_inference_steps": steps, "guidance_scale": guidance}
     with one_call(pipe, makes_a_clip=True):
@@ -225,7 +225,7 @@ def sample(pipe: AudioLDMPipeline, requests, frames: int, steps: int, guidance: 
             pipe.set_progress_bar_config(**bar)
             pipe.maybe_free_model_hooks()
             call.clear()
-    # Raised here, not above: an exception that remembers the other one would keep the batch's tensors alive.
+    # Raised outside of `except`: as its context, the other error would keep the batch in memory.
     gc.collect()
     torch.cuda.empty_cache()
     raise MemoryError(
@@ -235,7 +235,7 @@ def sample(pipe: AudioLDMPipeline, requests, frames: int, steps: int, guidance: 
 
 
 def _checked_audio(audio: np.ndarray, settings: dict) -> np.ndarray:
-    """Return a clip's samples; RuntimeError where they are no sound, a warning where they are silent."""
+    """Return a clip's samples; RuntimeError where they are NaN or infinite, a warning where they are silent."""
     clip = f'"{shorten(settings["prompt"])}" with seed {settings["seed"]}'
     if not np.isfinite(audio).all():
         hint = "" if settings["dtype"] == "float32" else f": {settings['dtype']} overflowed, try dtype float32"

@@ -1,4 +1,4 @@
-"""From a Hub id to a complete folder on this machine; a failure on the way is said in one sentence."""
+"""Download a checkpoint from the Hub to a complete folder on this machine; a failure is one sentence."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ MODELS = ("text_encoder", "unet", "vae", "vocoder")
 ANSWER_SECONDS = 10  # how long the Hub may take to answer
 INSTEAD = "or take mini-s-v2, which needs no network."
 REASONS = {  # names of classes and error numbers in the chain of errors -> the sentence; the first row that fits
-    "SSLError": f"This network has its own certificate: let SSL_CERT_FILE and REQUESTS_CA_BUNDLE name it, {INSTEAD}",
+    "SSLError": f"This network has its own certificate: set SSL_CERT_FILE and REQUESTS_CA_BUNDLE to it, {INSTEAD}",
     "ENOSPC EDQUOT EFBIG EACCES EEXIST ENOTDIR EPERM EROFS": "{id} cannot be kept here, as the disk is full or "
-    "must not be written: let HF_HOME name another folder.",
+    "read-only: set HF_HOME to another folder.",
     "RevisionNotFoundError": "{id} no longer has the files that this project pins: update the project.",
-    "RepositoryNotFoundError": "The Hub does not give out {id}: check the name, or log in with `hf auth login`.",
+    "RepositoryNotFoundError": "The Hub refuses {id}: check the name, or log in with `hf auth login`.",
     "OfflineModeIsEnabled": f"{{id}} is not on this machine, and HF_HUB_OFFLINE is set: unset it, {INSTEAD}",
     "ConnectError ProxyError NewConnectionError": f"The Hub cannot be reached: check the network, {INSTEAD}",
     "JSONDecodeError": f"Another server answers in place of the Hub: log in to this network, {INSTEAD}",
-    "": f"{{id}} did not come ({{error}}): try again, log in with `hf auth login`, {INSTEAD}",
+    "": f"{{id}} was not downloaded ({{error}}): try again, log in with `hf auth login`, {INSTEAD}",
 }
 
 
@@ -41,7 +41,7 @@ class LoadingError(OSError):
 
 
 def download(pipeline: type, hub_id: str) -> Path:
-    """Return a checkpoint's folder in the Hub's cache; download the files that this pipeline needs if they lack."""
+    """Return a checkpoint's folder in the Hub's cache; download what this pipeline needs if any of it is missing."""
     known = BY_HUB_ID.get(hub_id)
     revision, label = (known.revision, known.name) if known else (None, hub_id)
     if cached := cached_folder(hub_id, revision):
@@ -62,7 +62,7 @@ def cached_folder(hub_id: str, revision: str | None) -> Path | None:
 
 
 def repo_info(hub_id: str, revision: str | None = None, seconds: float | None = None) -> object:
-    """Ask the Hub for a repository; TimeoutError after `seconds`, as a dead name server obeys no HTTP timeout."""
+    """Ask the Hub for a repository; TimeoutError a second after HTTP's: a dead name server knows no timeout."""
     seconds, ask = seconds or ANSWER_SECONDS, ThreadPoolExecutor(1).submit
     return ask(huggingface_hub.model_info, hub_id, revision=revision, timeout=seconds).result(seconds + 1)
 

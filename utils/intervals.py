@@ -1,4 +1,4 @@
-"""Statistics: means with their 95% intervals over subjects, the verdict on them, and the knee of a curve.
+"""Compute means with their 95% intervals over subjects, the verdict on them, and the knee of a curve.
 
 Explained in lesson 02 (`notebooks/02_prompt_engineering.ipynb`).
 """
@@ -14,7 +14,7 @@ import numpy as np
 
 from .checks import check_int
 
-SURE = 0.05  # an effect this improbable by luck alone is one, if it is the only one that is looked for
+SURE = 0.05  # significance level of a single comparison
 ROUNDING = 1e-7  # differences this much smaller than the values are float32's
 
 
@@ -22,7 +22,7 @@ ROUNDING = 1e-7  # differences this much smaller than the values are float32's
 class Interval:
     """A mean and its 95% interval: `mean`, `low` and `high` in `unit`, from `n` subjects. Explained in lesson 02.
 
-    `p` is the chance that luck alone gives a mean as far from zero. Prints as '-9.1 dB (95% interval -10.2 to -8.0,
+    `p` is the two-sided p-value of the t-test against zero. Prints as '-9.1 dB (95% interval -10.2 to -8.0,
     n = 6)', with as many digits as the interval is worth; beyond three decimals only where these would show nothing.
     """
 
@@ -35,15 +35,15 @@ class Interval:
 
     @property
     def excludes_zero(self) -> bool:
-        """Whether zero, no effect, lies outside of the interval."""
+        """Return whether zero, no effect, lies outside of the interval."""
         return self.low > 0 or self.high < 0
 
     def verdict(self, comparisons: int = 1) -> str:
-        """Judge the interval of a difference on a page that makes so many comparisons. Explained in lesson 02.
+        """Judge a difference by its p-value, Bonferroni-corrected for 1 to 1,000,000 comparisons. See lesson 02.
 
-        "an effect": luck would hardly show one like it in any of the page's comparisons (Bonferroni's correction);
-        "maybe": only this interval leaves out zero, as one in twenty does by luck; "none shown": it does not;
-        "cannot say": fewer than three subjects, or nothing varies, so that luck cannot be estimated.
+        "an effect": it passes the corrected test; "maybe": it passes the test of a single comparison, as one in twenty
+        does by chance; "none shown": its interval holds zero; "cannot say": fewer than three subjects, or nothing
+        varies.
         """
         comparisons = check_int("comparisons", comparisons, 1, 1_000_000)
         if self.n < 3 or not self.high > self.low:
@@ -120,9 +120,9 @@ def interval(
 
 
 def knee(x: Sequence[float], y: Sequence[float | Interval]) -> float:
-    """Return the first x at which y has made nine tenths of its way from the first to the best: more hardly pays.
+    """Return the first x at which y has reached 90% of its gain, from the first to the best: more hardly pays.
 
-    `x` rises; `y` are as many finite numbers or `Interval`s, and more is better. Source: this definition.
+    `x` rises; `y` are as many finite numbers or `Interval`s, else ValueError; more is better. Source: this definition.
     Explained in lesson 03.
     """
     values = list(map(float, y))

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 def fingerprint(pipe: AudioLDMPipeline) -> str:
     """Return a hash of a pipeline's name, tokenizer, adapters, scheduler and weights, and of a tiny clip of it.
 
-    Taken from memory, not from files, so it sees a swapped part or a fine-tuned weight; the clip tells of hooks and
+    Taken from memory, not from files, so it sees a swapped part or a fine-tuned weight; the clip detects hooks and
     patches. The scheduler's default values are left out: another version of diffusers may have more.
     """
     facts = [checkpoint_name(pipe), list(pipe.tokenizer(PROBE).input_ids), adapters_of(pipe)]
@@ -68,7 +68,7 @@ def _outline(values: np.ndarray | torch.Tensor, digits: int) -> str:
     return f"{np.log(level):.{digits}f} {shape:.{digits}f}"
 
 
-# ---- files: two for each clip, which come back to the bit as they were, or not at all
+# ---- files: two for each clip, restored bit for bit or refused
 
 
 def _digest(facts: object, sound: bytes = b"") -> str:

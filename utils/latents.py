@@ -1,4 +1,4 @@
-"""Words and recordings into the spaces of the UNet, and latents back into sound; one call of a pipeline at a time.
+"""Encode words and recordings for the UNet, decode latents to sound; one call of a pipeline at a time.
 
 Explained in lesson 06 (`notebooks/06_inside_audioldm.ipynb`).
 """
@@ -78,10 +78,11 @@ def latent_shape(pipe: AudioLDMPipeline, frames: int) -> tuple[int, int, int, in
 
 
 def encode_prompt(pipe: AudioLDMPipeline, prompt: str) -> torch.Tensor:
-    """Return the pipeline's embedding of a prompt on the CPU, shape (1, projection width), unit norm.
+    """Return the pipeline's embedding of a prompt on the CPU, shape (1, projection width), unit norm, in its dtype.
 
     The pipeline pads every prompt to the longest that the text encoder takes (512 tokens). Padding is masked, so
-    the prompt alone gives the same embedding in a fraction of the time. Explained in lesson 01.
+    the prompt alone gives the same embedding in a fraction of the time. Warns of a prompt that is too long and is cut;
+    raises TypeError if it is no string. Explained in lesson 01.
     """
     encoder = pipe.text_encoder
     with one_call(pipe):  # a tokenizer serves one thread at a time
@@ -176,9 +177,9 @@ def begin_with(
 ) -> Callable:
     """Return a callback for `generate` that puts the noised clip in the place of the latents, where `strength` begins.
 
-    `strength` 1 forgets the clip, near 0 nothing of it changes; a shorter clip is repeated. The other arguments are
-    those of the call of `generate`; a ValueError in it says where they differ. For any of the studio's schedulers:
-    their memory of earlier steps is emptied. Explained in lesson 07.
+    `strength` from 0 to 1: 1 ignores the clip, near 0 keeps it; a shorter clip is repeated. The other arguments are
+    those of the call of `generate`; a ValueError in it says where they differ. For DDIM, DPM-Solver++, UniPC and
+    Euler: their memory of earlier steps is emptied. Explained in lesson 07.
     """
     steps = check_int("num_inference_steps", num_inference_steps, 1, 1000)
     begin = steps - max(1, round(check_float("strength", strength, 0, 1) * steps))
@@ -189,11 +190,11 @@ def begin_with(
     def callback(step: int, timestep: int, now: torch.Tensor) -> None:
         scheduler = pipe.scheduler
         if scheduler.num_inference_steps != steps or now.shape[2] > latents.shape[2]:
-            raise ValueError(f"begin_with was told {steps} steps and {audio_length_in_s:g} s, not those of this call.")
+            raise ValueError(f"begin_with got {steps} steps and {audio_length_in_s:g} s, not those of this call.")
         if step + 1 != begin:
             return
         noise = torch.randn(now.shape, generator=torch.Generator("cpu").manual_seed(seed), device="cpu")
-        first = begin * scheduler.order  # of the second order, each step but the first stands twice in the list
+        first = begin * scheduler.order  # schedulers of the second order list each step but the first twice
         level = scheduler.timesteps[first : first + 1].cpu()
         now.copy_(scheduler.add_noise(latents[:, :, : now.shape[2]], noise, level))
         if hasattr(scheduler, "lower_order_nums"):
@@ -207,7 +208,7 @@ def begin_with(
 def _in_pieces(work: Callable, given: torch.Tensor, frames: int, scale: int) -> torch.Tensor:
     """Apply `work` along axis 2, which lasts `frames` latent frames, in pieces joined by cross-fades.
 
-    The VAE's attention over the whole of a long sound would cost the square of its length.
+    The VAE's attention costs the square of the length.
     """
     most, overlap = PIECE // scale, OVERLAP // scale
     size = given.shape[2] // frames

@@ -1,4 +1,4 @@
-"""One call that gives the right pipeline: a checkpoint of Table 1, a mini, any AudioLDM on the Hub, or a folder.
+"""Load the right pipeline by one call: a checkpoint of Table 1, a mini, any AudioLDM on the Hub, or a folder.
 
 Explained in lesson 01 (`notebooks/01_first_sound.ipynb`).
 """
@@ -33,7 +33,7 @@ TESTED_DIFFUSERS = "0.42.1"  # the newest one that the tests have seen: the uppe
 ON_GPU, ELSEWHERE = "audioldm-s-full-v2", "mini-s-v2"  # the two values of "auto"
 LOOK_SECONDS = 4  # how long "auto" waits for the Hub to answer
 LOUD = ("diffusers.pipelines.pipeline_utils", "diffusers.models.modeling_utils", "transformers.configuration_utils")
-HARMLESS = re.compile(  # said when an AudioLDM is loaded, though nothing is wrong; its pickles are read weights-only
+HARMLESS = re.compile(  # messages hidden while an AudioLDM is loaded; its pickles are read weights-only
     "has been deprecated and will not receive|Expected types for vocoder|model of type .?hifigan"
     r"|unsafe serialization|no file named \w+\.safetensors"
 )
@@ -57,14 +57,14 @@ def load_pipeline(
       "auto" takes the checkpoint that AUDIOLDM_CHECKPOINT names; else, with CUDA and the Hub in reach,
       audioldm-s-full-v2; else mini-s-v2; and says in one line which, where, in which dtype and why.
     device: "cuda", "mps" or "cpu"; by default the best there is.
-    dtype: "float32", "float16" or "bfloat16"; by default float16 on CUDA, else float32. On a CPU "bfloat16" is faster
-      where the processor has units for it, inexact, and several times slower where it has none.
-    offload: keep only the part that is at work on the GPU (slower, a fraction of the memory; nothing to do on a CPU).
+    dtype: "float32", "float16" or "bfloat16"; by default float16 on CUDA, else float32. "bfloat16" is inexact, and
+      faster on CPUs with instructions for it, several times slower on others.
+    offload: keep only the active model on the GPU (slower, a fraction of the memory; without effect on a CPU).
     vae_slicing: decode a batch clip by clip (less memory).
     original_attention_heads: give the UNet the heads of the original AudioLDM, 32 or 64 channels each, where the Hub's
-      files ask for 8 heads at every level. Proofs and open questions: lesson 06.
+      files ask for 8 heads at every level. Evidence and open questions: lesson 06.
 
-    Raises ValueError for a bad argument, and LoadingError, in one sentence, where the checkpoint cannot be had.
+    Raises ValueError for a bad argument, and LoadingError, in one sentence, where the checkpoint cannot be loaded.
     Explained in lesson 01.
     """
     device = best_device(device)
@@ -75,8 +75,9 @@ def load_pipeline(
     if vae_slicing:
         pipe.vae.enable_slicing()
     _names[pipe] = label
-    threads = 1 if is_mini(pipe) else CORES  # a mini gains nothing by a second one
-    torch.set_num_threads(threads) if device == "cpu" and "OMP_NUM_THREADS" not in os.environ else None
+    threads = 1 if is_mini(pipe) else CORES  # a mini gains nothing by a second thread
+    if device == "cpu" and "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(threads)
     if why:
         print(f"{label} on {device} in {str(dtype).removeprefix('torch.')} (auto: {why}).")
     return pipe
@@ -103,10 +104,10 @@ def checkpoint_name(pipe: AudioLDMPipeline) -> str:
 
 
 def is_mini(pipe: AudioLDMPipeline) -> bool:
-    """Tell whether a pipeline is of the mini family, or in its format. Explained in lesson 02."""
+    """Return whether a pipeline is of the mini family, or in its format. Explained in lesson 02."""
     name = checkpoint_name(pipe)
     if isinstance(pipe.vocoder, GriffinLimVocoder) and name not in CHECKPOINTS:
-        MINIS.add(name)  # its clips know their checkpoint by name only
+        MINIS.add(name)  # clips store only the name of their checkpoint
     return name in MINIS or isinstance(pipe.vocoder, GriffinLimVocoder)
 
 
@@ -232,7 +233,7 @@ def quiet() -> Iterator[None]:
 
 
 def _repair_tokenizer(pipe: AudioLDMPipeline, folder: Path, label: str) -> None:
-    """Split a known prompt with the pipeline's tokenizer and with one built from its merges; keep that if they differ.
+    """Replace the tokenizer by one built from its merges if the two split a test prompt differently.
 
     transformers 5.0 to 5.16 load a RobertaTokenizerFast whose tokenizer.json does not name its model without its
     merges, and every prompt falls into letters.

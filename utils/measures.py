@@ -1,6 +1,7 @@
-"""Measures of sounds: level, noise, timbre, rhythm.
+"""Measure sounds: level, noise, timbre, rhythm.
 
-A measure is a function of one `Clip` of any sample rate, which is measured as AudioLDM hears it, at 16 kHz.
+A measure is a function of one `Clip`, or of a clip and a reference, of any sample rate, measured at 16 kHz. It raises
+TypeError for anything else, and ValueError for NaN, infinity or, where it needs a window, less than 1024 samples.
 Levels are dBFS: 0 dB is an rms of 1.0, so a full-scale sine reads -3 dB. Explained in lessons 01 to 03.
 """
 
@@ -18,7 +19,8 @@ SILENCE_DB = -60.0
 QUIET = 0.1  # the quietest tenth of the frames stands for the background
 ENVELOPE_DB = 60.0  # how far below its loudest frame a level envelope is followed
 LATENT_FRAME = 1280  # samples of a mini's latent frame, 0.08 s
-LEAST_FULL_SCALE, STEP = 127 / 128, 1 - 2**-14  # of 8 bits; and within half a step of 13 bits of full scale
+LEAST_FULL_SCALE = 127 / 128  # the smallest peak that is full scale: of 8 bits
+STEP = 1 - 2**-14  # at full scale is what is within half a step of 13 bits of it
 
 
 def _waveform(clip: Clip, least: int = 1) -> np.ndarray:
@@ -88,7 +90,7 @@ def spectral_centroid_hz(clip: Clip) -> float:
 
 
 def onset_rate(clip: Clip) -> float:
-    """Count the sounds that begin per second, 0 to about 15; steady noise has none.
+    """Return the onsets per second, 0 to about 15; steady noise has none.
 
     Source: peaks of at least 2 dB in the spectral flux, `librosa.onset.onset_detect`. Explained in lesson 02.
     """
@@ -117,8 +119,8 @@ def tempo_bpm(clip: Clip) -> float:
 def clipped_share(clip: Clip) -> float:
     """Return the share of samples at or beyond full scale, 0 to 1: saving cuts these off; from 0.001 it is heard.
 
-    Full scale is 1; in a sound from a file, on either side, the largest value that its format can hold, such as
-    127/128 in 8 bits, if the sound reaches it. Of a recording with another rate than 16 kHz some is no longer seen.
+    Full scale is 1, or the largest value of the file's integer format on either side (127/128 for 8 bits) if the sound
+    reaches it. Resampling hides some clipping.
 
     Source: `numpy`. Explained in lesson 02.
     """
@@ -133,10 +135,10 @@ def is_silent(clip: Clip) -> bool:
 
 
 def log_mel_distance(clip: Clip, reference: Clip) -> float:
-    """Return how far two clips are apart as the model sees them: rms difference of their log-mels, in dB, 0 up.
+    """Return the rms difference of two clips' log-mels, in dB, 0 up.
 
     0 is the same sound, 1 to 3 dB hardly differ, two unrelated clips lie 10 to 30 dB apart. Levels under 1e-5 count as
-    1e-5; frames in which neither clip has more are left out. Both have one length, to less than 0.08 s.
+    1e-5; frames in which neither clip has more are left out. Their lengths differ by less than 0.08 s.
 
     Source: `utils.features.log_mel`. Explained in lesson 03.
     """
@@ -151,7 +153,7 @@ def envelope_correlation(clip: Clip, reference: Clip) -> float:
     """Return how much of the rhythm two clips share: the correlation of their level envelopes, -1 to 1 (the same).
 
     The envelope is the level of each 64 ms, every 10 ms, in dB, followed to 60 dB below its loudest; frames in which
-    both clips are below that are left out. Both have one length, to less than 0.08 s. A steady sound has no rhythm to
+    both clips are below that are left out. Their lengths differ by less than 0.08 s. A steady sound has no rhythm to
     share: 0.
 
     Source: Pearson's correlation of `librosa.feature.rms`. Explained in lesson 06.

@@ -23,7 +23,7 @@ from PIL import Image
 from .checks import shorten
 from .clip import Clip
 from .features import DB_PER_NEPER, HOP_LENGTH, SAMPLE_RATE, mel_height
-from .player import COLOURS, DB_RANGE, visible_mel
+from .player import COLOURS, DB_RANGE, PALETTE, visible_mel
 
 KILOHERTZ = (500, 1000, 2000, 4000, 8000)  # marked on the frequency axis
 WIDTH = 6.4  # inches: 640 pixels, in which letters of 12 points are still 9 pixels high on a phone 345 pixels wide
@@ -42,7 +42,7 @@ STYLE = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "image.aspect": "auto",
-    "image.cmap": "magma",
+    "image.cmap": PALETTE,
     "image.interpolation": "nearest",
     "image.origin": "lower",
     "lines.linewidth": 1.8,
@@ -58,7 +58,7 @@ class Picture:
     """A matplotlib `figure`, and the words that stand for it, `alt`. Explained in lesson 01.
 
     `picture.figure.savefig("name.svg")` keeps it in any format that matplotlib knows. A film is animated WebP, `webp`,
-    with its last picture in `figure`; it runs only while it is opened, so that nothing moves beside a text.
+    with its last picture in `figure`; it moves only while opened.
     """
 
     figure: Figure
@@ -67,7 +67,7 @@ class Picture:
 
     @property
     def png(self) -> bytes:
-        """The figure as a PNG file of 256 colours, which halves it, 640 pixels wide."""
+        """The figure as a PNG file of 640 pixels and 256 colours, half the size of one with all."""
         canvas, png = FigureCanvasAgg(self.figure), io.BytesIO()
         with matplotlib.rc_context(STYLE):
             canvas.draw()
@@ -94,7 +94,7 @@ def draw_spectrogram(axes: Axes, sound: Sound):
     if mel.ndim != 2 or mel.dtype == object:
         raise TypeError(f"A spectrogram is drawn of a Clip or an array (frames, 64), not of {type(sound).__name__}.")
     extent = (0, len(mel) * HOP_LENGTH / SAMPLE_RATE, 0, 1)  # a row a mel band, so the height is in mel
-    colours = matplotlib.colormaps["magma"].resampled(COLOURS)
+    colours = matplotlib.colormaps[PALETTE].resampled(COLOURS)
     image = axes.imshow(DB_PER_NEPER * mel.T, extent=extent, cmap=colours, clim=DB_RANGE)
     axes.set_yticks(mel_height(np.array(KILOHERTZ)), [f"{f / 1000:g}" for f in KILOHERTZ])
     axes.set(xlabel="Time (s)", ylabel="Frequency (kHz)")

@@ -26,7 +26,7 @@ from .checks import shorten
 from .features import DB_PER_NEPER, HOP_LENGTH, log_mel, mel_height
 
 DB_RANGE = (-80.0, 10.0)  # of the mel magnitude, the same for every clip, so that colours can be compared
-COLOURS = 64
+PALETTE, COLOURS = "magma", 64  # of every spectrogram: a colour map of matplotlib, and how many of its colours
 MAX_COLUMNS = 1000  # pixels of the picture
 FREQUENCIES = (0, 500, 1000, 2000, 4000, 8000)  # Hz, marked on the axis
 MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)  # Hz; the format knows no others
@@ -37,7 +37,7 @@ NO_MATHS = "mathjax_ignore tex2jax_ignore"  # classes within which dollars are t
 
 
 def mime_bundle(clips: Sequence[Any], labels: Sequence[str] | None = None, columns: int | None = None) -> dict:
-    """Return text/html, the players, and image/png, the spectrograms for paper, where no player plays.
+    """Return text/html, the players, and image/png, the spectrograms for static pages such as a PDF.
 
     All are shown on one time axis, frequency axis and dB range; see `compare`.
     """
@@ -77,7 +77,7 @@ def _reproducible(clip: Any) -> str:
     call = {name: value for name, value in told.items() if name != "checkpoint"}
     again = utils.generate(_pipeline(told["checkpoint"]), **call).waveform
     is_same = again.shape == clip.waveform.shape and np.abs(again - clip.waveform).max() <= 0.01 * clip.peak
-    return f' data-settings="{escape(json.dumps(told))}"' if is_same else ""  # but for what a batch rounds
+    return f' data-settings="{escape(json.dumps(told))}"' if is_same else ""  # up to the rounding of batches
 
 
 _pipeline = lru_cache(maxsize=1)(lambda checkpoint: utils.load_pipeline(checkpoint))
@@ -93,7 +93,7 @@ def _axes(seconds: float) -> str:
 
 
 def visible_mel(clip: Any) -> np.ndarray:
-    """Return the log-mel-spectrogram of any clip, (frames, 64): NaN is drawn as silence, one sample as a frame."""
+    """Return the log-mel-spectrogram of any clip, (frames, 64): NaN as 0, padded to one frame."""
     waveform = np.nan_to_num(clip.resampled().waveform)
     return log_mel(np.pad(waveform, (0, max(0, HOP_LENGTH - len(waveform)))))
 
@@ -109,14 +109,14 @@ def spectrogram_png(clip: Any) -> bytes:
     low, high = DB_RANGE
     levels = np.round((decibels - low) / (high - low) * (COLOURS - 1)).clip(0, COLOURS - 1)
     image = Image.fromarray(levels.T[::-1].astype(np.uint8), mode="P")
-    image.putpalette((colormaps["magma"].resampled(COLOURS).colors[:, :3] * 255).round().astype(np.uint8).tobytes())
+    image.putpalette((colormaps[PALETTE].resampled(COLOURS).colors[:, :3] * 255).round().astype(np.uint8).tobytes())
     png = io.BytesIO()
     image.save(png, "PNG", bits=6)
     return png.getvalue()
 
 
 def static_png(clips: Sequence[Any], labels: Sequence[str], axis: float, drawn: Sequence[bytes]) -> bytes:
-    """Return the spectrograms on a time axis of so many seconds, below each other, each under its words."""
+    """Return a PNG of all spectrograms, stacked and labelled, `axis` seconds wide."""
     from matplotlib import font_manager
     from PIL import Image, ImageDraw, ImageFont
 

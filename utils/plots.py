@@ -203,7 +203,7 @@ def effects(
 
     Args:
         intervals: label -> `Interval`, from the top; all in the unit that `x_label` names.
-        comparisons: how many the page makes: then each row says its `verdict`, and only an effect has a full dot.
+        comparisons: how many the page makes: each row then shows its `verdict`, and only an effect has a full dot.
         zero: draw the line of no effect.
         matters: the smallest difference that would matter, drawn as a grey band around zero.
         alt: a sentence on what to see.

@@ -1,4 +1,4 @@
-"""The rest of a lesson's first cell: install the packages that are missing, and never replace torch.
+"""Complete a lesson's first cell: install the packages that are missing, and never replace torch.
 
 Explained in lesson 01 (`notebooks/01_first_sound.ipynb`).
 """
@@ -20,7 +20,7 @@ KEEP = ("torch", "numpy", "ipywidgets")  # changing one needs a restart, or kill
 
 
 def prepare() -> None:
-    """Make the project the working folder, its packages importable and `outputs` ready; prints one line.
+    """Make the project the working folder, its packages importable and `outputs` ready; prints what it does.
 
     Installs only what `requirements.txt` asks for and is missing, or is outside the tested range, with torch, numpy
     and ipywidgets held at the version that is there.
@@ -64,7 +64,9 @@ def _missing() -> list:
 
 def _install(missing: list) -> None:
     if kept := [str(requirement) for requirement in missing if requirement.name in KEEP]:
-        raise RuntimeError(f"The lessons need {', '.join(kept)} and never install it: see README.md for how to.")
+        raise RuntimeError(
+            f"The lessons need {', '.join(kept)} and never install it: do so with pip, or run `make lab`."
+        )
     in_use = [requirement.name for requirement in missing if requirement.name.replace("-", "_") in sys.modules]
     wanted = [str(requirement) for requirement in missing]
     print("Installing", ", ".join(wanted))

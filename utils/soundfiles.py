@@ -24,8 +24,8 @@ from .checks import shorten, warn
 from .features import SAMPLE_RATE
 
 LONGEST = 600.0  # seconds of a recording
-BLOCK = 1152  # frames decoded at once: those before damage are kept
-MP3_GAIN = 4 * BLOCK  # frames; a shorter gain is the encoder's padding
+BLOCK = 1152  # frames per read: those before a damaged block are kept
+MP3_GAIN = 4 * BLOCK  # frames; a smaller gain is the encoder's padding
 BEGINS = re.compile(rb"OggS\x00\x02|fLaC\0\0\0\x22|RIFF.{4}WAVE", re.DOTALL)  # a file within a file: they were joined
 MEDIA = re.compile(rb".{4}ftyp|\x1aE\xdf\xa3|\xff[\xf1\xf9]|#!AMR|0&\xb2u", re.DOTALL)  # M4A, WebM, AAC, AMR, WMA
 UNSCALED_ABOVE = 100.0  # larger float samples are almost certainly unscaled integers
@@ -105,14 +105,14 @@ def _by_soundfile(data: bytes, name: str) -> list[Sound]:
 
 
 class _Endless(io.BytesIO):
-    """A file whose end cannot be sought, so that the length of an MP3 is counted and not estimated."""
+    """A file that hides its end, so that libsndfile counts the frames of an MP3 instead of estimating them."""
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         return self.tell() if whence == io.SEEK_END else super().seek(offset, whence)
 
 
 def _decoded(data: bytes, name: str) -> Sound:
-    """Decode by libsndfile, so that neither a wrong length nor a damaged end costs anything before it."""
+    """Decode by libsndfile, keeping all that comes before a wrong length or damage."""
     samples, rate, claimed = _read(io.BytesIO(data))
     if claimed is None:  # an MP3, whose header may tell the length of the first of several
         with suppress(RuntimeError, ValueError):
@@ -138,7 +138,7 @@ def _read(file: io.BytesIO) -> tuple[np.ndarray, int, float | None]:
 
 
 def _with_true_size(data: bytes) -> bytes:
-    """Correct the size of a WAV file's samples, where the recorder lost its power before it wrote it."""
+    """Correct the data size of a WAV file whose recorder lost its power before writing it."""
     at = 12
     while data[:4] == b"RIFF" and at + 8 <= len(data):
         (size,) = struct.unpack("<I", data[at + 4 : at + 8])

@@ -1,4 +1,4 @@
-"""One clip for every combination of settings, kept in a folder: interrupt it, kill it, call it again, nothing is lost.
+"""Generate a clip for every combination of settings, kept in a folder: interrupted or killed, it resumes.
 
 Explained in lesson 03 (`notebooks/03_steps_and_length.ipynb`).
 """
@@ -32,7 +32,7 @@ from . import features, generation, latents, vocoder
 from .checkpoints import MINIS
 from .checks import as_list, check_float, check_int, write_whole
 from .clip import Clip
-from .generation import Request, generate_batch
+from .generation import MAX_BATCH, MAX_GUIDANCE, MAX_SECONDS, MAX_SEED, Request, generate_batch
 from .kept import fingerprint, is_whole, path_of, read_clip, scheduler_print, write_clip
 from .loading import is_mini, load_pipeline, locate
 
@@ -44,7 +44,7 @@ MEASURES = (  # of one clip, by name
     "clipped_share", "is_silent", "clap_similarity",
 )  # fmt: skip
 ASK_ABOVE = 500  # clips: an hour on a CPU at the real checkpoints' size
-# of the code between latents and waveform: an update of the project that changes a sound makes its clips anew
+# hash of the code from latents to waveform: an update that changes a sound makes its clips anew
 SOURCE = joblib.hash([inspect.getsource(part) for part in (features, generation, latents, vocoder)])
 Point = namedtuple(  # one clip of the grid, for one checkpoint
     "Point", "prompt negative_prompt guidance_scale audio_length_in_s num_inference_steps seed"
@@ -76,7 +76,7 @@ def sweep(
     Args:
         checkpoints: pipelines, or names for `load_pipeline`: those are loaded one after the other, and freed.
         prompts, num_inference_steps, audio_length_in_s, guidance_scale, negative_prompts, seeds: as in `generate`;
-            lengths from 0.08 s, which every checkpoint has.
+            lengths from 0.08 s, the minis' minimum.
         folder: the place of the clips; None keeps them until Python ends. Several sweeps, even at the same time,
             can share a folder and each other's clips. A changed pipeline (weights, adapters and their scales, hooks,
             scheduler) makes its own, and so does a version of this project with other code between noise and sound.
@@ -100,21 +100,21 @@ def sweep(
 
     Raises:
         TypeError, ValueError: a bad argument, or more than 500 clips without `confirm`; before anything is fetched.
-        OSError: the folder cannot be written, or a checkpoint cannot be had. Finished clips stay finished.
+        OSError: the folder cannot be written, or a checkpoint cannot be loaded. Finished clips stay finished.
 
     Explained in lesson 03.
     """
-    size = None if batch_size is None else check_int("batch_size", batch_size, 1, generation.MAX_BATCH)
-    sources = _values("checkpoints", checkpoints, lambda v: os.fspath(v) if isinstance(v, os.PathLike) else v)
+    size = None if batch_size is None else check_int("batch_size", batch_size, 1, MAX_BATCH)
+    sources = _values("checkpoints", checkpoints, lambda _, v: os.fspath(v) if isinstance(v, os.PathLike) else v)
     if not all(isinstance(s, str if executor else (str, diffusers.DiffusionPipeline)) for s in sources):
         raise TypeError("checkpoints are names or pipelines; with an executor names: each worker loads its own.")
     axes = [
-        _values("prompts", prompts, lambda v: Request(v).prompt),
-        _values("negative_prompts", negative_prompts, lambda v: Request("-", 0, v).negative_prompt),
-        _values("guidance_scale", guidance_scale, lambda v: check_float("guidance_scale", v, 0, 50)),
-        _values("audio_length_in_s", audio_length_in_s, lambda v: check_float("audio_length_in_s", v, 0.08, 60, " s")),
-        _values("num_inference_steps", num_inference_steps, lambda v: check_int("num_inference_steps", v, 1, 1000)),
-        _values("seeds", seeds, lambda v: Request("-", v).seed),
+        _values("prompts", prompts, lambda _, value: Request(value).prompt),
+        _values("negative_prompts", negative_prompts, lambda _, value: Request("-", 0, value).negative_prompt),
+        _values("guidance_scale", guidance_scale, check_float, 0, MAX_GUIDANCE),
+        _values("audio_length_in_s", audio_length_in_s, check_float, 0.08, MAX_SECONDS, " s"),
+        _values("num_inference_steps", num_inference_steps, check_int, 1, 1000),
+        _values("seeds", seeds, check_int, 0, MAX_SEED),
     ]
     columns, count = _columns(measures), math.prod(map(len, (sources, *axes)))  # before it is built: it may be large
     if count > ASK_ABOVE and not confirm:
@@ -145,8 +145,8 @@ def load_clips(table: pd.DataFrame | pd.Series) -> list[Clip]:
 # ---- checks, before anything is made
 
 
-def _values(name: str, given: object, check: Callable) -> list:
-    return list(dict.fromkeys(map(check, as_list(name, given))))
+def _values(name: str, given: object, check: Callable, *limits) -> list:
+    return list(dict.fromkeys(check(name, value, *limits) for value in as_list(name, given)))
 
 
 def _columns(measures: object) -> dict[str, Callable]:
@@ -180,7 +180,7 @@ def _results(sources: list, batches: list, place: Path, executor: Executor | Non
         for source in sources:
             opened = _opened(source)
             yield from ((source, batch, _finish(*opened, batch, place)) for batch in batches)
-            opened = None  # its memory is the next one's
+            opened = None  # freed before the next one is loaded
             gc.collect()
             torch.cuda.empty_cache()
         return
@@ -208,7 +208,7 @@ def _in_worker(source: str, batch: Sequence[Point], folder: Path) -> list[Path]:
 def _finish(pipe: AudioLDMPipeline, print_of: str, batch: Sequence[Point], folder: Path) -> list[Path]:
     """Write the missing clips of a batch, each made in its old place; return the paths of all.
 
-    A clip's bits depend on the shape of its batch, not on its company: finished clips' places are filled up.
+    A clip's bits depend on the size of its batch, not on the others in it: fillers take the places of finished clips.
     """
     print_of += scheduler_print(pipe, batch[0].num_inference_steps)
     paths = [path_of(folder, point, print_of) for point in batch]

@@ -1,4 +1,4 @@
-"""Train in notebooks, with a bar and a stop button, and go on after a crash.
+"""Train in notebooks, with a bar and a stop button, and resume after a crash.
 
 Explained in lesson 08 (`notebooks/08_teach_a_sound.ipynb`).
 """
@@ -40,18 +40,18 @@ def train(
     training ends where an uninterrupted one does.
 
     Args:
-        parameters: to be learned; everything else stays as it is. Those without an influence on the loss are named in
+        parameters: to be learned; everything else stays as it is. Those without an influence on the loss are counted in
             a warning.
         loss_of: from the number of a step, 0 to steps - 1, to its loss, a tensor with one element. It draws from
             torch's global generator, which is seeded with that number before each call.
         steps: steps of the optimiser in all, 1 to 1,000,000.
-        learning_rate: the largest; it rises in the first steps and falls to nothing along a cosine. AdamW.
+        learning_rate: the peak, 0 to 10, of AdamW: 10 steps of warm-up, then a cosine decay to 0.
         file: where the state is kept every few seconds, and until the training is finished. None: nowhere. A file that
             is damaged or another training's (other data, steps, rate or shapes) is moved to `<file>.old`.
 
-    Raises ValueError where there is nothing to learn or a number is out of range, and FloatingPointError where the loss
-    or its gradient is NaN or infinite; that step is not kept. Source: Loshchilov and Hutter 2019 (AdamW, arXiv
-    1711.05101). Explained in lesson 08.
+    Raises TypeError or ValueError where there is nothing to learn or a number is out of range, and FloatingPointError
+    where the loss or its gradient is NaN or infinite; that step is not kept. Source: Loshchilov and Hutter 2019 (AdamW,
+    arXiv 1711.05101). Explained in lesson 08.
     """
     parameters = [parameters] if isinstance(parameters, torch.Tensor) else list(parameters)
     parameters = [p for p in parameters if p.requires_grad]
@@ -141,7 +141,7 @@ def _resumed(file: Path, fresh: dict, parameters, optimizer, loss_of) -> dict:
         _copy(fresh["start"], parameters)
         why = str(error) if type(error) is ValueError else "it is damaged"
         aside = file.replace(file.with_name(f"{file.name}.old"))
-        print(f"{file.name} cannot be gone on with, as {why}. It is kept as {aside.name}; this begins anew.")
+        print(f"{file.name} cannot be resumed, as {why}. It is kept as {aside.name}; this begins anew.")
         return fresh
     print(f"Going on after {len(kept['losses'])} of {fresh['plan'][0]} steps.")
     return kept

@@ -1,4 +1,4 @@
-"""The minis' vocoder: Griffin-Lim, in the place where the real checkpoints have HiFi-GAN.
+"""Turn mel-spectrograms into sound for the minis: Griffin-Lim, in the place of the real checkpoints' HiFi-GAN.
 
 A checkpoint folder names it in `model_index.json` as ["utils.vocoder", "GriffinLimVocoder"], so that the
 unmodified `AudioLDMPipeline.from_pretrained(folder)` finds it. Explained in lesson 01.
@@ -14,13 +14,13 @@ from .features import HOP_LENGTH, LOG_FLOOR, N_FFT, N_MELS, SAMPLE_RATE, mel_fil
 
 EDGE = 4  # frames repeated at both ends, so that the first and last 40 ms are not cut by the window
 LOUDEST = 3.0  # of a log-mel: a full-scale square wave reaches 2.5; HiFi-GAN's own samples are bounded by a tanh
-SOFTNESS = 0.3  # how much a bin's phase counts less where it is uncertain: see `_griffin_lim`
+SOFTNESS = 0.3  # relative damping of bins with uncertain phase: see `_griffin_lim`
 
 
 class GriffinLimVocoder(ModelMixin, ConfigMixin):
     """Turn a log-mel-spectrogram into a waveform by phase reconstruction: nothing is learned.
 
-    By default in 12 rounds: 32, in twice the time, bring the mel error from 2.9 to 2.8 dB (docs/speed.md).
+    By default in 12 iterations: 32, in twice the time, bring the mel error from 2.9 to 2.8 dB (docs/speed.md).
 
     It has the interface that `AudioLDMPipeline` expects of a vocoder: `config.upsample_rates`,
     `config.sampling_rate`, `config.model_in_dim`, and a call on a mel-spectrogram.
