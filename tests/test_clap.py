@@ -151,10 +151,12 @@ def test_two_threads_find_the_same(clap):
         (lambda clap: module.clap_embed([CLIPS[0], "a dog"], clap), "never mixed"),
         (lambda clap: module.clap_embed(["a dog"]), 'model="mini-clap"'),
         (lambda clap: module.clap_similarity(CLIPS, ["a dog"], clap), "not 1 for 3 clips"),
+        (lambda clap: module.clap_similarity("a dog", None, clap), "takes clips, not"),
+        (lambda clap: module.heard("a dog", model=clap), "takes clips, not"),
     ],
 )
 def test_clap_says_what_is_wrong(clap, call, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message):
         call(clap)
 
 

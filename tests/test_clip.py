@@ -145,12 +145,14 @@ def test_compare_shows_one_line_a_clip():
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ({"clips": []}, "nothing to compare"),
+        ({"clips": []}, "clips is empty"),
+        ({"clips": None}, "takes clips, not"),
+        ({"clips": [clip_of(), 3]}, "takes clips, not"),
         ({"clips": [clip_of()], "labels": ["a", "b"]}, "2 labels for 1 clips"),
         ({"clips": [clip_of()], "columns": 0}, "columns must be a whole number of at least 1, not 0"),
         ({"clips": [clip_of()], "columns": 1.5}, "columns must be a whole number of at least 1, not 1.5"),
     ],
 )
 def test_compare_refuses_in_one_sentence(arguments, says):
-    with pytest.raises(ValueError, match=says):
+    with pytest.raises((TypeError, ValueError), match=says):
         compare(**arguments)

@@ -47,6 +47,12 @@ def test_bad_input_ends_in_one_sentence_before_anything_runs(pipe, arguments, er
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 200 and not encoded
 
 
+@pytest.mark.parametrize("given", ["mini-s-v2", None])
+def test_what_is_no_pipeline_is_named(given):
+    with pytest.raises(TypeError, match="load_pipeline"):
+        generate(given, "rain")
+
+
 def test_steps_are_limited_by_the_scheduler(pipe):
     real = copy.copy(pipe)  # the real checkpoints' schedule counts up from 1: its step 1000 does not exist
     real.scheduler = diffusers.DDIMScheduler(steps_offset=1, timestep_spacing="leading", clip_sample=False)

@@ -20,7 +20,7 @@ from huggingface_hub import try_to_load_from_cache
 
 from .checkpoints import CHECKPOINTS, MINI_CLAP, MINIS, REAL_CLAP
 from .checks import as_list
-from .clip import Clip
+from .clip import Clip, check_clips
 from .hub import explained, repo_info
 from .loading import is_mini, quiet
 
@@ -81,7 +81,7 @@ def clap_similarity(
 
     Source: `clap_embed`. Explained in lesson 02.
     """
-    clips = as_list("clips", clips)
+    clips = check_clips("clap_similarity", clips)
     if texts is None:
         texts = [clip.settings.get("prompt") for clip in clips]
         if None in texts:
@@ -99,7 +99,7 @@ def best_of(clips: Clip | Sequence[Clip], prompt: str | None = None, model: str 
 
     The original AudioLDM's `n_candidate_gen_per_text` does so: make several, keep the one that CLAP likes best.
     """
-    clips = as_list("clips", clips)
+    clips = check_clips("best_of", clips)
     return [clips[i] for i in np.argsort(-clap_similarity(clips, prompt, model), kind="stable")]
 
 
@@ -109,7 +109,7 @@ def heard(clips: Clip | Sequence[Clip], names: Sequence[str] = KINDS, model: str
     The mini's CLAP is asked for the bare names, any other for "This is a sound of {name}.", as in the CLAP paper.
     Explained in lesson 02.
     """
-    clips, names = as_list("clips", clips), as_list("names", names)
+    clips, names = check_clips("heard", clips), as_list("names", names)
     model = _choose_clap(clips) if model == "auto" else model
     texts = names if Path(model).name == MINI_CLAP else [f"This is a sound of {name}." for name in names]
     return [names[i] for i in (clap_embed(clips, model) @ clap_embed(texts, model).T).argmax(axis=1)]

@@ -6,6 +6,7 @@ Explained in lesson 01 (`notebooks/01_first_sound.ipynb`).
 from __future__ import annotations
 
 import os
+import reprlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from .checks import check_float, check_int, shorten, write_whole
+from .checks import as_list, check_float, check_int, shorten, write_whole
 from .features import SAMPLE_RATE
 from .player import mime_bundle
 from .soundfiles import LONGEST, decode, encode_wav, read_file, scaled
@@ -183,6 +184,14 @@ class Comparison:
         return {"text/plain": repr(self), **mime_bundle(self.clips, self.labels, self.columns)}
 
 
+def check_clips(taker: str, clips: object) -> list[Clip]:
+    """Return one clip or several as a list; TypeError for anything else, ValueError for none."""
+    clips = as_list("clips", clips)
+    if not all(isinstance(clip, Clip) for clip in clips):
+        raise TypeError(f"{taker} takes clips, not {reprlib.repr(clips)}.")
+    return clips
+
+
 def compare(
     clips: Clip | Sequence[Clip], labels: Sequence[str] | None = None, columns: int | None = None
 ) -> Comparison:
@@ -196,11 +205,9 @@ def compare(
         labels: one for each clip; otherwise A, B, C...
         columns: players in a row; otherwise as many as fit.
 
-    Explained in lesson 01.
+    Raises TypeError or ValueError for no clips, or other counts. Explained in lesson 01.
     """
-    clips = [clips] if isinstance(clips, Clip) else list(clips)
-    if not clips:
-        raise ValueError("There is nothing to compare: clips is empty.")
+    clips = check_clips("compare", clips)
     labels = [_letter(i) for i in range(len(clips))] if labels is None else [str(label) for label in labels]
     if len(labels) != len(clips):
         raise ValueError(f"{len(labels)} labels for {len(clips)} clips: give one for each.")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import math
 import re
+import reprlib
 import time
 import traceback
 from collections.abc import Callable, Sequence
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from diffusers import DiffusionPipeline
 
 from .checks import as_list, check_float, check_int, check_str, shorten, warn
 from .clip import BESIDE, SILENCE, Clip
@@ -135,6 +137,8 @@ def generate_batch(
     Each clip is, to float tolerance, the one that `generate` makes of it alone. A clip's `seconds` are its equal
     share of the time that the batch took. Explained in lesson 03.
     """
+    if not isinstance(pipe, DiffusionPipeline):
+        raise TypeError(f"generate takes a pipeline, as load_pipeline returns it, not {reprlib.repr(pipe)}.")
     requests = as_list("requests", requests)
     if len(requests) > MAX_BATCH or not all(isinstance(request, Request) for request in requests):
         raise ValueError(f"A batch holds 1 to {MAX_BATCH} clips, each a Request, not {len(requests)}: {requests[:1]}.")
