@@ -245,7 +245,7 @@ def test_the_stored_lesson_meets_its_bars():
     told = printed[printed.rindex("right words") :]
     everything, some = (number(rf"{name} +\S+ +\S+ +(\d\.\d)", told) for name in ("all words", "some hidden"))
     assert some < everything / 1.5  # the cure, and its control
-    lasers = printed[printed.index("Likeness, recordings through") : printed.index("Taken off")]
+    lasers = printed[: printed.index("Taken off")]
     names = ("LoRA", "the learned word", "“a dog, high quality”", "ceiling")
     taught, word, dog, ceiling = (row(lasers, name, "likeness") for name in names)
     assert 0.85 <= taught <= ceiling and dog > word - 0.15  # an impostor by this judge
