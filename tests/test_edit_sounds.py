@@ -22,7 +22,7 @@ def lesson() -> dict:
     names: dict = {"encode_audio": encode_audio, "log_mel_distance": log_mel_distance}
     for first in FIRST:
         (source,) = (source for source in cells if source.startswith(first))
-        for end in ("late = begin", "\nSTRENGTHS", "\nfills, dog", "\ndraw(", "\nspliced", "\nstill", "\nresults"):
+        for end in ("late = begin", "\nSTRENGTHS", "\nfills", "\ndraw(", "\nstill", "\nresults"):
             source = source.partition(f"\n{end}")[0]
         exec(source, names)
     return names
