@@ -1,19 +1,26 @@
-"""The sweep: the right clips in the right order, none twice, none lost, none damaged."""
+"""The sweep: the right clips in the right order, none twice, none lost, none damaged, none of another pipeline."""
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import shutil
+import subprocess
+import sys
+import weakref
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from importlib import import_module
 from itertools import count, product
+from pathlib import Path
 
+import diffusers
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
-from utils import generate, load_clips, loudness_db, measures, sweep
+from tools import lessons
+from utils import generate, load_clips, load_pipeline, loudness_db, measures, sweep
 
 module, kept = import_module("utils.sweeps"), import_module("utils.kept")
 PROMPTS = ["a dog barking", "rain"]
@@ -109,19 +116,11 @@ def test_what_is_finished_is_not_done_again(pipe, tmp_path, generated):
     assert len(generated) == 9 and set(table.file) < set(wider.file)
 
 
-def anothers_files(path):
-    other = next(p for p in path.parent.glob("*.wav") if p != path)
-    shutil.copy(other, path)
-    shutil.copy(other.with_suffix(".json"), path.with_suffix(".json"))
-
-
 DAMAGES = {
     "truncated sound": lambda path: path.write_bytes(path.read_bytes()[:-4]),
-    "no row": lambda path: path.with_suffix(".json").unlink(),
     "changed row": lambda path: path.with_suffix(".json").write_text(
         path.with_suffix(".json").read_text().replace('"seed": 1', '"seed": 5')
     ),
-    "another's files": anothers_files,
 }
 
 
@@ -151,8 +150,6 @@ def check_executor(executor, checkpoint, tmp_path) -> None:
     here = sweep(checkpoint, PROMPTS, **{**settings, "folder": tmp_path / "here"})
     assert_same_sound(here, there)
     pd.testing.assert_frame_equal(sweep(checkpoint, PROMPTS, executor=executor, **settings), there)
-    names = [sorted(path.name for path in (tmp_path / place).iterdir()) for place in ("here", "there")]
-    assert names[0] == names[1]
 
 
 def test_threads_and_processes(random_checkpoint, tmp_path):
@@ -196,7 +193,108 @@ def test_an_error_in_a_worker_comes_back_and_what_was_finished_stays(random_chec
     assert len(list(tmp_path.glob("*.json"))) >= 1
 
 
-# ---- asking, showing, refusing
+# ---- what differs never shares a clip
+
+
+def scheduler_attribute(pipe):
+    pipe.scheduler.alphas_cumprod[500:510] *= 0.99
+
+
+def scheduler_of_fewer_steps(pipe):
+    class Late(diffusers.DDIMScheduler):
+        def set_timesteps(self, num_inference_steps, device=None):
+            super().set_timesteps(num_inference_steps, device)
+            self.timesteps = self.timesteps[5:]
+
+    Late.__name__ = "DDIMScheduler"
+    pipe.scheduler = Late.from_config(pipe.scheduler.config)
+
+
+def one_weight(pipe):
+    with torch.no_grad():
+        pipe.unet.conv_in.weight[0, 0, 0, 0] += 1e-6
+
+
+def hook_within(pipe):
+    pipe.unet.mid_block.register_forward_hook(lambda module, inputs, output: output * 1.05)
+
+
+def patched_vae(pipe):
+    real = pipe.vae.decode
+    pipe.vae.decode = lambda latents, **more: real(latents * 0.98, **more)
+
+
+def letters_for_tokens(pipe):
+    pipe.tokenizer = lambda text, real=pipe.tokenizer, **_: real(" ".join(text[:9]))
+    pipe.tokenizer.model_max_length = 64
+
+
+CHANGES = [scheduler_attribute, scheduler_of_fewer_steps, one_weight, hook_within, patched_vae, letters_for_tokens]
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
+def test_a_changed_pipeline_makes_its_own_clips(random_checkpoint, change):
+    own = load_pipeline(random_checkpoint)
+
+    def print_of(pipe) -> str:
+        return kept.fingerprint(pipe) + kept.scheduler_print(pipe, 10)
+
+    before = print_of(own)
+    generate(own, "rain", num_inference_steps=3, audio_length_in_s=0.64)
+    assert print_of(own) == before  # it does not change by being used
+    change(own)
+    assert print_of(own) != before
+
+
+def test_adapters_their_scales_and_off_are_told_apart(adapted, tmp_path, generated):
+    grid = dict(seeds=[0], folder=tmp_path, **TINY)
+    tables = []
+    for scale in (0, 0.5, 1, 0.5):
+        adapted.unet.set_adapters(["laser"], [scale])
+        tables.append(sweep(adapted, "rain", **grid))
+    adapted.unet.disable_adapters()
+    tables.append(sweep(adapted, "rain", **grid))
+    assert len(generated) == 4  # 0.5 was there
+    files, sounds = [table.file[0] for table in tables], [waveforms(table)[0] for table in tables]
+    assert len(set(files)) == 4 and files[1] == files[3]
+    assert not any(np.array_equal(sounds[i], sounds[j]) for i, j in [(0, 1), (1, 2), (2, 4)])
+    assert np.array_equal(sounds[0], sounds[4])
+    worn = [table.get("adapters", ["none"])[0] for table in tables]
+    assert worn == ["laser 0", "laser 0.5", "laser 1", "laser 0.5", "none"]
+
+
+@pytest.mark.parametrize("bound", ["3.0", "2.9"])
+def test_a_project_whose_sound_path_changed_makes_its_own_clips(random_checkpoint, tmp_path, bound):
+    """A copy of the project, as it is and with another bound of the vocoder, beside the clips of this one."""
+    clips = Path(sweep(str(random_checkpoint), "rain", seeds=0, folder=tmp_path / "clips", **TINY).file[0])
+    shutil.copytree(lessons.ROOT / "utils", tmp_path / "utils")
+    source = tmp_path / "utils" / "vocoder.py"
+    source.write_text(source.read_text(encoding="utf-8").replace("LOUDEST = 3.0", f"LOUDEST = {bound}"))
+    call = f"sweep({str(random_checkpoint)!r}, 'rain', seeds=0, folder={str(tmp_path / 'clips')!r}, **{TINY})"
+    run = subprocess.run([sys.executable, "-c", f"from utils import sweep; {call}"], cwd=tmp_path, capture_output=True)
+    assert run.returncode == 0, run.stderr
+    assert (list(clips.parent.glob("*.wav")) == [clips]) == (bound == "3.0")
+
+
+def test_checkpoints_are_loaded_one_at_a_time_and_freed(random_checkpoint, tmp_path, monkeypatch):
+    second, alive, most = shutil.copytree(random_checkpoint, tmp_path / "the-other"), weakref.WeakSet(), []
+
+    def spy(name):
+        gc.collect()
+        most.append(len(alive))
+        pipe = load_pipeline(name)
+        alive.add(pipe.unet)
+        return pipe
+
+    monkeypatch.setattr(module, "load_pipeline", spy)
+    table = sweep([random_checkpoint, second], PROMPTS, seeds=[0], folder=tmp_path / "clips", **TINY)
+    gc.collect()
+    assert most == [0, 0] and len(alive) == 0
+    assert list(table.checkpoint) == ["mini-s-v2", "mini-s-v2", "the-other", "the-other"]
+    assert table.file.nunique() == 4  # same weights, other name: not shared
+
+
+# ---- asking, refusing
 
 
 def test_a_huge_grid_asks_first_and_is_never_built(pipe, tmp_path, monkeypatch, generated):
@@ -210,12 +308,9 @@ def test_a_huge_grid_asks_first_and_is_never_built(pipe, tmp_path, monkeypatch, 
     assert len(sweep(pipe, "rain", seeds=[0, 1], folder=tmp_path, confirm=True, **TINY)) == 2
 
 
-def test_the_bar_tells_the_time_left_and_can_be_hidden(pipe, tmp_path, capsys):
-    sweep(pipe, PROMPTS, seeds=[0], folder=tmp_path, **{**TINY, "progress": True})
-    shown = capsys.readouterr()
-    assert shown.out == "" and "1/2" in shown.err
-    sweep(pipe, PROMPTS, seeds=[0], folder=tmp_path, **TINY)
-    assert capsys.readouterr() == ("", "")
+def named(name: str):
+    """Return a measure of this name."""
+    return type(name, (), {"__new__": lambda cls, clip: clip.peak})
 
 
 @pytest.mark.parametrize(
@@ -225,42 +320,28 @@ def test_the_bar_tells_the_time_left_and_can_be_hidden(pipe, tmp_path, capsys):
         ({"prompts": ["rain", " "]}, "prompt is empty"),
         ({"negative_prompts": [3]}, "must be a string, not 3"),
         ({"num_inference_steps": [5, 0]}, "num_inference_steps must be from 1 to 1000, not 0"),
-        ({"audio_length_in_s": [5, 1e9]}, "audio_length_in_s must be from 0.08 to 60 s, not 1e.09 s"),
         ({"audio_length_in_s": [0.64, 0.05]}, "audio_length_in_s must be from 0.08"),
         ({"seeds": count()}, "seeds is too long"),
         ({"measures": ["loudnes"]}, "no measure 'loudnes'.*loudness_db"),
         ({"measures": [lambda clip: clip.peak]}, "lambda"),
-        ({"measures": [type("Peak", (), {"__call__": lambda self, clip: clip.peak})()]}, "def"),
+        ({"measures": named("seed")}, "seed"),
+        ({"measures": [named("peak"), named("peak")]}, "peak"),
         ({"batch_size": 0}, "batch_size must be from 1 to 64, not 0"),
-        ({"checkpoints": ["mini-s-v3"]}, "no checkpoint or folder 'mini-s-v3'.*mini-s-v2"),
         ({"checkpoints": [3]}, "checkpoints"),
-        ({"executor": ThreadPoolExecutor(1)}, "names"),
+        ({"executor": ThreadPoolExecutor(1), "checkpoints": diffusers.AudioLDMPipeline}, "names"),
     ],
 )
-def test_bad_input_is_one_clear_sentence_before_anything_is_done(pipe, tmp_path, generated, change, message):
-    arguments = {"checkpoints": pipe, "prompts": "rain", "folder": tmp_path / "clips", **TINY, **change}
+def test_bad_input_is_one_clear_sentence_before_a_checkpoint_is_looked_for(tmp_path, monkeypatch, change, message):
+    monkeypatch.setattr(module, "locate", lambda *_: pytest.fail("looked for"))
+    arguments = {"checkpoints": "audioldm-l-full", "prompts": "rain", "folder": tmp_path / "clips", **TINY, **change}
     with pytest.raises((ValueError, TypeError), match=message) as caught:
         sweep(**arguments)
-    assert "\n" not in str(caught.value)
-    assert not generated and not (tmp_path / "clips").exists()
+    assert "\n" not in str(caught.value) and not (tmp_path / "clips").exists()
 
 
-@pytest.mark.parametrize("name", ["seed", "file", "adapters"])
-def test_a_measure_with_the_name_of_a_setting_is_refused(pipe, name):
-    measure = lambda clip: 1.0  # noqa: E731
-    measure.__name__ = name
-    with pytest.raises(ValueError, match=name):
-        sweep(pipe, "rain", measures=measure, **TINY)
-
-
-@pytest.mark.parametrize("grid", [{"prompts": []}, {"audio_length_in_s": [1, 0.05]}, {"measures": ["loudnes"]}])
-def test_a_bad_grid_is_refused_before_a_checkpoint_is_looked_for(monkeypatch, grid):
-    monkeypatch.setattr(module, "locate", lambda *_: pytest.fail("looked for"))
-    with pytest.raises((ValueError, TypeError)):
-        sweep(**{"checkpoints": ["audioldm-l-full"], "prompts": "rain", **TINY, **grid})
-
-
-def test_a_folder_that_cannot_be_written_is_named(pipe, tmp_path, generated):
+def test_a_checkpoint_or_a_folder_that_cannot_be_had_is_named(pipe, tmp_path, generated):
+    with pytest.raises(ValueError, match="no checkpoint or folder 'mini-s-v3'.*mini-s-v2"):
+        sweep("mini-s-v3", "rain", **TINY)
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(OSError, match="file"):
         sweep(pipe, "rain", folder=tmp_path / "file", **TINY)

@@ -1,4 +1,4 @@
-"""A sweep killed with SIGKILL at random moments, and at every moment of its writing, ends as if nothing had been.
+"""A sweep killed with SIGKILL at random moments ends as if nothing had been.
 
 This file is also the program that is killed: it loads the checkpoint once, and forks a process for every attempt.
 """
@@ -20,18 +20,16 @@ import pytest
 from tools import lessons
 from utils import kept, load_pipeline, sweeps
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork and SIGKILL")
 GRID = {"prompts": ["a dog barking", "rain"], "num_inference_steps": [1, 2], "seeds": range(8)}
 SHORT = {"audio_length_in_s": 0.64, "progress": False}
 CLIPS = 32
 
 
-def attempt(pipe, folder: Path, batch_size: int, spoil=lambda: None) -> int:
+def attempt(pipe, folder: Path, batch_size: int) -> int:
     """Fork a process that runs the sweep; return its id."""
     if pid := os.fork():
         return pid
     try:
-        spoil()
         sweeps.sweep(pipe, folder=folder, batch_size=batch_size, **GRID, **SHORT)
         os._exit(0)
     except BaseException:  # a child that fell through would run the parent's code
@@ -69,60 +67,19 @@ def killed_at_random(pipe, place: Path, batch_size: int, kills: int) -> dict:
     return {"killed": killed, "amid": amid, "again": again, "clips": len(after), "same": same[0] == same[1]}
 
 
-def killed_while_writing(pipe, place: Path) -> dict:
-    """Kill one attempt in the middle of each of the first writes of clips, and before each of the first moves."""
-    results = {}
-    for what, moment in [(what, n) for what in ("write_bytes", "replace") for n in range(1, 5)]:  # 0 is the folder's
-
-        def spoil(what=what, moment=moment):
-            where, calls = (Path, os)[what == "replace"], iter(range(1000))
-            real = getattr(where, what)
-
-            def killed(path, data):
-                if next(calls) == moment:
-                    what == "replace" or real(path, data[: len(data) // 2])
-                    os.kill(os.getpid(), signal.SIGKILL)
-                return real(path, data)
-
-            setattr(where, what, killed)
-
-        assert ended(attempt(pipe, place / f"{what}-{moment}", 1, spoil)) == -signal.SIGKILL
-        results[f"{what} {moment}"] = len(finished(place / f"{what}-{moment}"))
-    return results
-
-
-def results_of(checkpoint: Path, place: Path, *tasks: str) -> dict:
-    command = [sys.executable, "-m", __name__, str(checkpoint), str(place), *tasks]
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork and SIGKILL")
+@pytest.mark.parametrize(
+    ("batch_size", "kills"), [(3, 6), *(pytest.param(size, 20, marks=pytest.mark.slow) for size in (1, 3))]
+)
+def test_kills_lose_nothing_redo_nothing_and_change_nothing(random_checkpoint, tmp_path, batch_size, kills):
+    command = [sys.executable, "-m", __name__, str(random_checkpoint), str(tmp_path), str(batch_size), str(kills)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}  # a process with threads cannot fork safely
     run = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=lessons.ROOT, timeout=3600)
     assert run.returncode == 0, run.stderr[-2000:]
-    return json.loads(run.stdout.splitlines()[-1])
-
-
-def check(result: dict, kills: int) -> None:
+    result = json.loads(run.stdout.splitlines()[-1])
     assert result["killed"] >= kills // 2 and result["amid"] >= 1, result
     assert result["again"] == 0 and result["clips"] == CLIPS and result["same"], result
 
 
-def test_kills_lose_nothing_redo_nothing_and_change_nothing(random_checkpoint, tmp_path):
-    check(results_of(random_checkpoint, tmp_path, "3 6")["3 6"], 6)
-
-
-@pytest.mark.slow
-def test_forty_kills_and_one_in_every_moment_of_writing(random_checkpoint, tmp_path):
-    results = results_of(random_checkpoint, tmp_path, "1 20", "3 20", "writing")
-    check(results["1 20"], 20)
-    check(results["3 20"], 20)
-    for moment, clips in results["writing"].items():  # a sound and a row a clip: two writes, two moves
-        assert clips == (int(moment.split()[1]) - 1) // 2, moment
-
-
 if __name__ == "__main__":
-    loaded, found = load_pipeline(sys.argv[1]), {}
-    for task in sys.argv[3:]:
-        (place := Path(sys.argv[2]) / task.replace(" ", "-")).mkdir()
-        if task == "writing":
-            found[task] = killed_while_writing(loaded, place)
-        else:
-            found[task] = killed_at_random(loaded, place, *map(int, task.split()))
-    print(json.dumps(found))
+    print(json.dumps(killed_at_random(load_pipeline(sys.argv[1]), Path(sys.argv[2]), *map(int, sys.argv[3:]))))
