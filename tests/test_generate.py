@@ -1,13 +1,18 @@
-"""`generate`: the plain pipeline's sound, reproducible in any batch; and recordings into latents and back."""
+"""`generate`: the plain pipeline's sound in any batch, latents and back; or one sentence, with nothing left behind."""
 
 from __future__ import annotations
 
+import copy
+import re
 import subprocess
 import sys
 import textwrap
+import warnings
+import weakref
 from importlib import import_module
 from pathlib import Path
 
+import diffusers
 import numpy as np
 import pytest
 import torch
@@ -160,12 +165,10 @@ def test_latents_come_back_in_the_length_that_is_asked_for(pipe):
     ("latents", "length", "error"),
     [
         (torch.full((1, 8, 8, 8), float("nan")), None, ValueError),
-        (torch.zeros(8, 8, 8), None, ValueError),
         (np.zeros((2, 8, 8, 8)), None, ValueError),
         (torch.zeros(1, 8, 0, 8), None, ValueError),
         ("noise", None, TypeError),
         (torch.zeros(1, 8, 8, 8), 0.65, ValueError),
-        (torch.zeros(1, 8, 8, 8), "1", TypeError),
     ],
 )
 def test_only_latents_are_decoded_and_only_a_clip_is_encoded(pipe, latents, length, error):
@@ -190,6 +193,118 @@ def test_a_long_recording_passes_in_pieces_of_one_size_and_keeps_its_sound(pipe)
     assert np.array_equal(back.waveform[: 240 * 1280], first.waveform[: 240 * 1280])
     loud = log_mel(back.waveform).mean(axis=1)
     assert np.isfinite(loud).all() and np.abs(np.diff(loud)).max() < 5  # no gap where two pieces meet
+
+
+# ---- where something goes wrong
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "says"),
+    [
+        ({"prompt": " \n"}, ValueError, "prompt is empty"),
+        ({"prompt": ["rain", 3]}, TypeError, "3"),
+        ({"prompt": ["rain"] * 65}, ValueError, "1 to 64 clips"),
+        ({"prompt": "a \ud800 dog"}, ValueError, "surrogate"),
+        ({"num_inference_steps": 1001}, ValueError, "from 1 to 1000, not 1001"),
+        ({"num_inference_steps": True}, TypeError, "True"),
+        ({"audio_length_in_s": float("nan")}, ValueError, "nan"),
+        ({"negative_prompt": ["a", "b"]}, ValueError, "2 entries for 1 prompt"),
+        ({"seed": -1}, ValueError, "from 0 to 4294967295, not -1"),
+        ({"callback": 3}, TypeError, "callback"),
+        ({"latents": torch.full((1, 8, 8, 8), float("nan"))}, ValueError, "latents"),
+        ({"prompt_embeds": ["a dog"]}, TypeError, "prompt_embeds"),
+    ],
+)
+def test_bad_input_ends_in_one_sentence_before_anything_runs(pipe, arguments, error, says):
+    encoded = []
+    handle = pipe.text_encoder.register_forward_hook(lambda *_: encoded.append(1))
+    with pytest.raises(error, match=re.escape(says)) as caught:
+        generate(pipe, **{"prompt": "rain", **arguments})
+    handle.remove()
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 200 and not encoded
+
+
+def test_what_is_no_pipeline_is_named():
+    for given in ("mini-s-v2", None):
+        with pytest.raises(TypeError, match="load_pipeline"):
+            generate(given, "rain")
+
+
+def test_steps_are_limited_by_the_scheduler(pipe):
+    real = copy.copy(pipe)  # the real checkpoints' schedule counts up from 1: its step 1000 does not exist
+    real.scheduler = diffusers.DDIMScheduler(steps_offset=1, timestep_spacing="leading", clip_sample=False)
+    with pytest.raises(ValueError, match="from 1 to 999, not 1000"):
+        generate(real, "rain", num_inference_steps=1000)
+    real.scheduler.set_timesteps(1000)
+    assert max(real.scheduler.timesteps) == 1000
+
+
+def test_ordinary_input_warns_of_nothing(pipe, capfd):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        generate(pipe, PROMPT, negative_prompt="low quality", **SHORT)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_negative_prompt_without_guidance_is_warned_of(pipe):
+    with pytest.warns(UserWarning, match="negative_prompt is ignored") as caught:
+        generate(pipe, "rain", negative_prompt="wind", guidance_scale=1, **SHORT)
+    assert len(caught) == 1 and caught[0].filename == __file__
+
+
+def test_the_words_of_a_prompt_that_are_cut_are_named(pipe, capfd):
+    words = "rain and wind, " * 12 + "a siren over thunder"
+    with pytest.warns(UserWarning, match=r"has \d+ tokens, .* takes 64: .*'.*rain and wind,") as caught:
+        clip = generate(pipe, words, **SHORT)
+    assert len(caught) == 1 and "\n" not in str(caught[0].message) and caught[0].filename == __file__
+    assert capfd.readouterr().err == ""  # none of the three messages of the plain pipeline
+    assert snr_db(plain(pipe, words, 0, **SHORT), clip.waveform) > EXACT_DB
+
+
+def test_output_that_is_no_sound_is_refused_and_silence_warned_of(pipe):
+    factor = float("nan")
+    handle = pipe.vocoder.register_forward_hook(lambda module, inputs, output: output * factor)
+    with pytest.raises(RuntimeError, match='"rain" with seed 4'):
+        generate(pipe, "rain", seed=4, **SHORT)
+    factor = 1e-9
+    with pytest.warns(UserWarning, match='"rain" with seed 0 is silent') as caught:
+        generate(pipe, "rain", **SHORT)
+    handle.remove()
+    assert len(caught) == 1 and caught[0].filename == __file__
+
+
+def test_an_exception_in_the_callback_cancels_and_leaves_the_pipeline_as_it_was(pipe):
+    seen = []
+
+    def stop(step, timestep, latents):
+        seen.append((step, tuple(latents.shape)))
+        if step == 2:
+            raise InterruptedError
+
+    pipe.set_progress_bar_config(disable=True, desc="mine")
+    with pytest.raises(InterruptedError):
+        generate(pipe, "rain", num_inference_steps=50, audio_length_in_s=0.64, callback=stop)
+    assert seen == [(step, (1, 8, 8, 8)) for step in range(3)]
+    assert pipe._progress_bar_config == {"disable": True, "desc": "mine"}
+    assert len(generate(pipe, "rain", **SHORT).waveform) == 10_240
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [(torch.OutOfMemoryError, "CUDA out of memory."), (RuntimeError, "DefaultCPUAllocator: can't allocate memory")],
+)
+def test_out_of_memory_is_one_sentence_and_frees_the_batch(pipe, monkeypatch, kind, said):
+    held = []
+
+    def forward(latents, *_, **__):
+        held.append(weakref.ref(latents))
+        raise kind(said)
+
+    monkeypatch.setattr(pipe.unet, "forward", forward)
+    with pytest.raises(MemoryError, match="2 x 0.6 s at once do not fit") as caught:
+        generate(pipe, "rain", num_waveforms_per_prompt=2, **SHORT)
+    assert "\n" not in str(caught.value) and caught.value.__context__ is None
+    assert held[0]() is None
 
 
 # ---- the package
