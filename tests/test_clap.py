@@ -39,12 +39,17 @@ def clap(random_checkpoint, tmp_path_factory) -> str:
 CLIPS = [clip_of(HISS), clip_of(beats(0.3), prompt="a clock"), clip_of(TONE[:RATE], prompt="a flute")]
 
 
-def test_embeddings_have_unit_norm_and_do_not_depend_on_order_or_company(clap):
+def test_embeddings_have_unit_norm_whatever_the_order_company_level_and_length(clap):
     vectors = module.clap_embed(CLIPS, clap)
     assert vectors.shape == (3, 64)
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
     np.testing.assert_array_equal(module.clap_embed(CLIPS[::-1], clap)[::-1], vectors)
-    np.testing.assert_array_equal(module.clap_embed(CLIPS[1], clap), vectors[1:2])
+    np.testing.assert_array_equal(module.clap_embed(CLIPS[1], clap), vectors[1:2])  # one thing is a list of one
+    np.testing.assert_array_equal(module.clap_embed("a dog", clap), module.clap_embed(["a dog"], clap))
+    levels = module.clap_embed([clip_of(gain * beats(0.3)) for gain in (1, 0.1, 0.01, 3)], clap)
+    assert (levels @ levels[0]).min() > 0.9999
+    assert np.isfinite(module.clap_embed(clip_of(np.zeros(RATE)), clap)).all()
+    assert np.isfinite(module.clap_embed("a dog barking " * 200, clap)).all()
 
 
 def test_a_long_clip_is_cut_at_its_end_and_a_short_one_repeated(clap):
@@ -56,12 +61,9 @@ def test_a_long_clip_is_cut_at_its_end_and_a_short_one_repeated(clap):
 
 
 def test_clap_resamples_to_its_own_rate(clap):
-    from librosa import resample
-
-    other = clip_of(resample(beats(0.3), orig_sr=RATE, target_sr=48_000), 48_000)
-    same, far = module.clap_embed([other, clip_of(HISS)], clap) @ module.clap_embed([clip_of(beats(0.3))], clap)[0]
-    assert same > 0.999
-    assert far < same
+    sound = clip_of(beats(0.3))
+    same, far = module.clap_embed([sound.resampled(48_000), CLIPS[0]], clap) @ module.clap_embed(sound, clap)[0]
+    assert same > 0.999 and far < same
 
 
 def test_the_model_is_asked_once_about_a_clip_and_a_text(clap, monkeypatch):
@@ -74,23 +76,17 @@ def test_the_model_is_asked_once_about_a_clip_and_a_text(clap, monkeypatch):
     assert len(asked) == len(clips)
 
 
-def test_clap_similarity_is_the_cosine_of_each_pair(clap):
+def test_clap_similarity_is_the_cosine_of_each_pair_and_best_of_begins_with_the_highest(clap):
     prompts = [clip.settings["prompt"] for clip in CLIPS]
     table = module.clap_embed(CLIPS, clap) @ module.clap_embed(prompts, clap).T
     np.testing.assert_allclose(module.clap_similarity(CLIPS, None, clap), table.diagonal(), atol=1e-6)
-    np.testing.assert_allclose(module.clap_similarity(CLIPS, prompts[1], clap), table[:, 1], atol=1e-6)
+    np.testing.assert_allclose(module.clap_similarity(iter(CLIPS), prompts[1], clap), table[:, 1], atol=1e-6)
     np.testing.assert_allclose(module.clap_similarity(CLIPS[0], prompts[2], clap), table[:1, 2], atol=1e-6)
     assert np.ptp(table, axis=1).min() > 1e-3  # texts are told apart
-
-
-def test_best_of_puts_the_highest_cosine_first(clap):
     ranked = module.best_of(CLIPS, "a bell", clap)
     scores = list(module.clap_similarity(ranked, "a bell", clap))
     assert sorted(map(id, ranked)) == sorted(map(id, CLIPS)) and scores == sorted(set(scores), reverse=True)
-
-
-def test_texts_of_any_length_are_taken(clap):
-    assert np.isfinite(module.clap_embed("a dog barking " * 200, clap)).all()
+    assert module.best_of(CLIPS[0], model=clap) == CLIPS[:1]
 
 
 def test_auto_takes_the_clap_of_the_checkpoint_family(clap, monkeypatch, tmp_path):
@@ -104,18 +100,6 @@ def test_auto_takes_the_clap_of_the_checkpoint_family(clap, monkeypatch, tmp_pat
         assert module._choose_clap([CLIPS[0], clip_of(HISS, checkpoint=checkpoint)]) == module.REAL_CLAP
 
 
-def test_one_thing_is_a_list_of_one(clap):
-    np.testing.assert_array_equal(module.clap_embed("a dog", clap), module.clap_embed(["a dog"], clap))
-    assert module.best_of(CLIPS[0], model=clap) == CLIPS[:1] and len(module.heard(CLIPS[0], model=clap)) == 1
-    assert module.clap_similarity(iter(CLIPS), "a dog", clap).shape == (3,)
-
-
-def test_the_level_of_a_clip_does_not_count(clap):
-    vectors = module.clap_embed([clip_of(gain * beats(0.3)) for gain in (1, 0.1, 0.01, 3)], clap)
-    assert (vectors @ vectors[0]).min() > 0.9999
-    assert np.isfinite(module.clap_embed(clip_of(np.zeros(RATE)), clap)).all()
-
-
 def test_the_minis_clap_hears_a_soft_recording_as_the_loud_one():
     from utils import generate, load_pipeline, regime
 
@@ -127,8 +111,7 @@ def test_the_minis_clap_hears_a_soft_recording_as_the_loud_one():
 
 
 def test_a_real_clap_is_asked_in_a_sentence(clap, monkeypatch):
-    asked = []
-    real = module.clap_embed
+    asked, real = [], module.clap_embed
     monkeypatch.setattr(module, "clap_embed", lambda items, model: asked.append(items) or real(items, model))
     assert set(module.heard(CLIPS, model=clap)) <= set(module.KINDS) and len(module.KINDS) == 24
     assert asked[1][12] == "This is a sound of a dog."
@@ -158,10 +141,6 @@ def test_two_threads_find_the_same(clap):
 def test_clap_says_what_is_wrong(clap, call, message):
     with pytest.raises((TypeError, ValueError), match=message):
         call(clap)
-
-
-@pytest.mark.parametrize("name", [".", "no such/folder/here"])
-def test_a_folder_without_a_clap_is_named(tmp_path, name):
-    with pytest.raises(OSError, match=f"{tmp_path.name}.*") as caught:
-        module.clap_embed(["a dog"], str(tmp_path / name))
+    with pytest.raises(OSError, match="no-such-folder") as caught:
+        module.clap_embed(["a dog"], "no-such-folder")
     assert "\n" not in str(caught.value)

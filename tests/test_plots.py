@@ -14,8 +14,7 @@ import pytest
 from matplotlib import pyplot
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
-from nbconvert import LatexExporter
-from nbconvert.nbconvertapp import NbConvertApp
+from nbconvert import HTMLExporter, LatexExporter
 from PIL import Image
 
 from tools import lessons
@@ -94,15 +93,14 @@ def test_effects_draw_intervals_verdicts_and_the_least_that_matters():
     assert not plots.effects(found, "gain (dB)").figure.axes[0].patches
 
 
-@pytest.mark.parametrize("hertz", [500, 4000])
-def test_spectrogram_shows_a_tone_at_its_frequency_and_a_click_at_its_time(hertz):
-    waveform = 0.5 * np.sin(2 * np.pi * hertz * TIME)
+def test_spectrogram_shows_a_tone_at_its_frequency_and_a_click_at_its_time():
+    waveform = 0.5 * np.sin(2 * np.pi * 4000 * TIME)
     waveform[3 * RATE] += 30
     axes = plots.spectrogram(Clip(waveform, RATE)).figure.axes[0]
     image = axes.images[0].get_array()
     ticks = {label.get_text(): tick for label, tick in zip(axes.get_yticklabels(), axes.get_yticks(), strict=True)}
     height = (image[:, 50].argmax() + 0.5) / len(image)
-    assert height == pytest.approx(ticks[f"{hertz / 1000:g}"], abs=0.02)
+    assert height == pytest.approx(ticks["4"], abs=0.02)
     left, right, *_ = axes.images[0].get_extent()
     loudest = image.mean(axis=0).argmax()
     assert left + (right - left) * (loudest + 0.5) / image.shape[1] == pytest.approx(3, abs=0.04)
@@ -117,60 +115,40 @@ def test_all_panels_share_axes_and_colours_and_a_mel_looks_like_its_clip():
 
 
 def test_waveform_reaches_the_peaks_and_marks_full_scale():
-    waveform = 0.1 * np.sin(2 * np.pi * 440 * TIME)
-    waveform[[7, 40_000]] = 1.7, -1.5
-    axes = plots.waveform(Clip(waveform, RATE)).figure.axes[0]
+    axes = plots.waveform(Clip([0.1, 1.7, 0, -1.5, 0.1], RATE)).figure.axes[0]
     drawn = axes.collections[0].get_paths()[0].vertices[:, 1]
-    assert (drawn.max(), drawn.min()) == pytest.approx((1.7, -1.5))
+    assert (drawn.max(), drawn.min()) == pytest.approx((1.7, -1.5)) and axes.get_ylim()[1] > 1.7
     assert {line.get_ydata()[0] for line in axes.lines} == {-1, 1}
-    assert axes.get_ylim()[1] > 1.7
 
 
-def test_curve_draws_intervals_knee_and_both_axes():
-    left, right = PICTURES["curve"]().figure.axes
+def test_curve_draws_intervals_knee_and_both_axes_and_stages_every_tensor():
+    picture = PICTURES["curve"]()
+    left, right = picture.figure.axes
     bars = left.collections[0].get_segments()
     np.testing.assert_allclose([bar[:, 1] for bar in bars], [(i.low, i.high) for i in INTERVALS])
     assert [label.get_text() for label in left.get_xticklabels()] == ["2", "5", "10", "25"]
-    assert [10, 10] in [list(line.get_xdata()) for line in left.lines]
+    assert [10, 10] in [list(line.get_xdata()) for line in left.lines] and "knee is marked at 10" in repr(picture)
     assert (left.get_ylabel(), right.get_ylabel()) == ("CLAP cosine", "Seconds (dashed)")
-    assert len({line.get_color() for axes in (left, right) for line in axes.lines if len(line.get_xdata()) == 4}) == 2
-    assert [text.get_text() for text in left.figure.legends[0].get_texts()] == ["mini-s", "time"]
-
-
-def test_stages_draw_every_tensor_with_its_shape_and_what_made_it():
     tokens, latents = PICTURES["stages"]().figure.axes
     assert (tokens.get_title(), latents.get_title()) == ("tokens\n1 × 19", "latents\n1 × 8 × 63 × 8")
     assert len(tokens.lines) == 1 and latents.images[0].get_array().shape == (8, 63)  # time across, bands upwards
     assert [axes.texts[-1].get_text() for axes in (tokens, latents)] == ["tokenizer", "UNet,\n10 times"]
 
 
-def test_words_say_what_is_drawn():
-    assert repr(plots.spectrogram(TONE, alt="One steady line.")) == (
-        'Log-mel-spectrogram of a "dog" <barks> 鐘 for $5 & $6, mini-s-v2, 10 steps, guidance 2.5, seed 0. '
-        "Time across, 0 to 8 kHz upwards, the brighter the louder. One steady line."
-    )
-    assert repr(PICTURES["grid"]()).startswith("Seeds, 2 by 3; rows: a dog, rain; columns: seed 0, seed 1, seed 2.")
-    assert "UNet, 10 times gives latents, 1 by 8 by 63 by 8" in repr(PICTURES["stages"]())
-    assert repr(PICTURES["curve"]()) == (
-        "Curves of CLAP cosine against num_inference_steps: mini-s, time. 0.10 at 2, 0.30 at 5, 0.38 at 10, "
-        "0.40 at 25. The knee is marked at 10."
-    )
-
-
 @pytest.mark.parametrize(
-    ("call", "message"),
+    "call",
     [
-        (lambda: plots.grid([]), "at least one"),
-        (lambda: plots.grid([[TONE], [TONE, TONE]]), r"not \[1, 2\]"),
-        (lambda: plots.strip([TONE], ["a", "b"]), "not 2 for 1"),
-        (lambda: plots.spectrogram([TONE]), "not of list"),
-        (lambda: plots.effects(INTERVALS[0], "x"), "mapping"),
-        (lambda: plots.curve({}, "x", "y"), "empty"),
+        lambda: plots.grid([[TONE], [TONE, TONE]]),
+        lambda: plots.strip([TONE], ["a", "b"]),
+        lambda: plots.spectrogram([TONE]),
+        lambda: plots.effects(INTERVALS[0], "x"),
+        lambda: plots.curve({}, "x", "y"),
     ],
 )
-def test_plots_say_what_is_wrong(call, message):
-    with pytest.raises((TypeError, ValueError), match=message):
+def test_plots_refuse_what_they_cannot_draw_in_one_sentence(call):
+    with pytest.raises((TypeError, ValueError)) as caught:
         call()
+    assert str(caught.value).endswith(".") and "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("waveform", [[0.5], np.zeros(RATE), np.full(RATE, np.nan), np.full(RATE, 1e-30)])
@@ -193,36 +171,26 @@ def test_a_film_shows_one_spectrogram_after_the_other():
 # ---- outside of notebooks
 
 
-def test_every_export_has_the_figures_and_those_that_play_sound_the_players(tmp_path):
+def test_a_page_has_the_figures_and_players_and_paper_only_the_figures():
     things = [TONE, compare([TONE, TONE.piece(0.4), TONE]), plots.waveform(TONE), plots.spectrogram(TONE)]
     cells = []
     for thing in things:
-        data = thing._repr_mimebundle_()
-        output = nbformat.v4.new_output("execute_result", data=data, execution_count=1)
+        output = nbformat.v4.new_output("execute_result", data=thing._repr_mimebundle_(), execution_count=1)
         cells.append(nbformat.v4.new_code_cell("thing", outputs=[output], execution_count=1))
-        assert not isinstance(thing, Clip) or len(data["image/png"]) < 0.6 * len(data["text/html"])
-    notebook = lessons._normalised(nbformat.v4.new_notebook(cells=cells))
-    nbformat.validate(notebook)
+    notebook = nbformat.v4.new_notebook(cells=cells)
     text, resources = LatexExporter().from_notebook_node(notebook)
     pictures = [data for name, data in resources["outputs"].items() if name.endswith(".png")]
     assert len(pictures) == len(things) == text.count(r"\adjustimage")
     for data in pictures:
         with Image.open(io.BytesIO(data)) as image:
             assert image.width >= 500 and len(image.getcolors(256)) > 3
-    nbformat.write(notebook, tmp_path / "lesson.ipynb")
-    for exporter, ending in (("script", ".py"), ("markdown", ".md"), ("slides", ".slides.html"), ("html", ".html")):
-        app = NbConvertApp()  # the command `jupyter nbconvert`
-        app.initialize(["--to", exporter, str(tmp_path / "lesson.ipynb")])
-        app.start()
-        written = (tmp_path / f"lesson{ending}").read_text(encoding="utf-8")
-        assert written.count("<audio") == (0 if ending == ".py" else 4)  # players, not beside pictures of them
+    page, _ = HTMLExporter().from_notebook_node(notebook)
+    assert page.count("<audio") == 4 and page.count("<img") == 4 + 2  # players, not beside pictures of them
 
 
-@pytest.mark.parametrize("path", lessons.lessons(), ids=lambda path: path.stem)
-def test_every_figure_of_a_lesson_is_stored_for_paper_too(path):
-    stored = lessons.read(path)
-    assert stored.metadata.language_info.file_extension == ".py"
-    for cell in lessons.code_cells(stored):
-        for data in [output.get("data", {}) for output in cell.outputs]:
-            if "<img" in data.get("text/html", ""):
-                assert base64.b64decode(data["image/png"]).startswith(b"\x89PNG"), cell.source
+def test_every_figure_of_a_lesson_is_stored_for_paper_too():
+    for path in lessons.lessons():
+        for cell in lessons.code_cells(lessons.read(path)):
+            for data in [output.get("data", {}) for output in cell.outputs]:
+                if "<img" in data.get("text/html", ""):
+                    assert base64.b64decode(data["image/png"]).startswith(b"\x89PNG"), (path.name, cell.source)
