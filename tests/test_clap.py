@@ -141,6 +141,10 @@ def test_two_threads_find_the_same(clap):
 def test_clap_says_what_is_wrong(clap, call, message):
     with pytest.raises((TypeError, ValueError), match=message):
         call(clap)
-    with pytest.raises(OSError, match="no-such-folder") as caught:
-        module.clap_embed(["a dog"], "no-such-folder")
-    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_without_a_clap_is_named(tmp_path):
+    for folder in (tmp_path, tmp_path / "no such" / "folder"):
+        with pytest.raises(OSError, match=tmp_path.name) as caught:
+            module.clap_embed(["a dog"], str(folder))
+        assert "\n" not in str(caught.value)

@@ -1,13 +1,20 @@
-"""Lesson 05 as its reader uses it: these tests are one session, each goes on where the last one stopped."""
+"""Lesson 05 as its reader uses it, in one session: each test goes on where the last one stopped. And its microphone."""
 
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 
+import nbformat
 import pytest
 
-from .conftest import LESSON, NASTY, ROOT, STUDIO, new_page, open_lesson, run_cell, shoot
+from tools.lessons import ENVIRONMENT, ROOT
+
+from . import conftest
+from .conftest import LESSON, NASTY, STUDIO, new_page, open_lesson, run_cell, shoot
 
 STAGE = ".widget-output"  # where the studio shows a take
 STATUS = ".widget-html [role=status]"
@@ -101,14 +108,6 @@ def test_the_panel_answers_while_it_generates_and_cancel_cancels(page):
     assert button(page, "Generate").is_enabled() and takes(page) == before
 
 
-def test_an_error_is_one_sentence_and_the_button_lives(page):
-    field(page, "prompt").fill("  ")
-    button(page, "Generate").click()
-    assert "\n" not in wait_for_status(page, "empty")
-    shoot(page, "error")
-    generate(page, "a dog barking")
-
-
 def test_a_prompt_is_text(page):
     generate(page, NASTY)
     shoot(page, "nasty_prompt")
@@ -116,13 +115,8 @@ def test_a_prompt_is_text(page):
     assert NASTY.split("$")[0][:30] in page.locator(".jupyter-button", has_text="<img").first.inner_text()
     generate(page, "dog " * 2500)
     assert page.locator(STATUS).first.bounding_box()["height"] < 120
-    assert page.evaluate("window.hacked") is None
-
-
-def test_a_prompt_is_text_in_a_clips_own_player(page):
-    formula = page.locator("mjx-container").first
-    formula.wait_for()  # conftest's, so maths is typeset here
-    shown = page.locator(f"figcaption:not({STAGE} *)", has_text="window.hacked").first
+    page.locator("mjx-container").first.wait_for()  # conftest's formula, so maths is typeset here
+    shown = page.locator(f"figcaption:not({STAGE} *)", has_text="window.hacked").first  # a clip's own player
     shown.evaluate("e => e.scrollIntoView()")  # elsewhere it need not be drawn
     page.wait_for_function("([e, text]) => e.innerText.startsWith(text)", arg=[shown.element_handle(), NASTY])
     assert page.evaluate("window.hacked") is None
@@ -214,21 +208,105 @@ def test_notebook_7_shows_the_same_studio(page, lab, chromium):
     other.close()
 
 
-def test_the_player_outlives_the_kernel(page, lab):
-    lab.stop_kernels()
-    page.evaluate(f"document.querySelector('.jp-OutputArea-output .aldm:not({STAGE} *) audio').id = 'stored'")
-    play(page, "#stored", 0.2)
+# ---- the microphone
 
 
-def test_the_player_plays_in_an_exported_page_without_a_network(chromium, tmp_path):
-    from nbconvert import HTMLExporter
+def test_record_stop_listen_and_use_by_the_keyboard(page):
+    box = page.get_by_role("group", name="Microphone").first
+    box.scroll_into_view_if_needed()
+    record, stop, listen, use = (box.get_by_role("button", name=name) for name in ("record", "stop", "listen", "use"))
+    assert record.is_enabled() and not any(button.is_enabled() for button in (stop, listen, use))
+    record.press("Enter")
+    box.get_by_text("Recording: 1.").wait_for()
+    page.keyboard.press("Enter")  # the focus is on Stop
+    box.get_by_text("peak").wait_for()
+    listen.click()
+    page.wait_for_function(
+        "[...document.querySelectorAll('[aria-label=Microphone] audio')].some(a => a.currentTime > 0.2)"
+    )
+    shoot(page, "microphone")
+    use.press("Enter")
+    box.get_by_text("in use").wait_for()
+    run_cell(page, conftest.HEARD)
+    page.get_by_text("heard True True 16000").first.wait_for()
 
-    html, _ = HTMLExporter().from_filename(str(ROOT / "notebooks" / LESSON))
-    (tmp_path / "lesson.html").write_text(html, encoding="utf-8")
-    page = new_page(chromium)
-    page.route(re.compile("^https?:"), lambda route: route.abort())
-    page.goto((tmp_path / "lesson.html").as_uri(), wait_until="domcontentloaded")
-    page.wait_for_function("document.querySelector('.aldm audio')?.duration > 1")
-    time_there, cursor = play(page, ".aldm audio", 0.2)
-    assert cursor > 0
-    page.close()
+
+PAGE = """<!doctype html><meta charset="utf-8"><div id="place"></div><script type="module">
+import widget from "./microphone.js";
+const kept = {};
+const model = { get: name => kept[name], set: (name, value) => { kept[name] = value; }, save_changes() {}, on() {} };
+widget.render({ model, el: document.getElementById("place") });
+window.kept = kept;
+</script>"""
+
+
+def serve(route) -> None:
+    """Answer a request for the page with the microphone alone."""
+    if route.request.url.endswith(".js"):
+        route.fulfill(path=ROOT / "playground" / "microphone.js", content_type="text/javascript")
+    else:
+        route.fulfill(body=PAGE, content_type="text/html")
+
+
+@pytest.mark.parametrize(
+    ("missing", "host", "word"),
+    [
+        ("--use-fake-ui-for-media-stream", "localhost", "allow it"),
+        ("--use-fake-device-for-media-stream", "localhost", "no microphone"),
+        ("", "example.test", "https://"),
+    ],
+)
+def test_a_sentence_where_there_is_no_microphone(chromium, missing, host, word):
+    flags = [flag for flag in conftest.FLAGS if flag != missing]
+    browser = chromium.browser_type.launch(executable_path=conftest.CHROMIUM, args=flags)
+    other = browser.new_page()
+    other.route("**/*", serve)
+    other.goto(f"http://{host}/")
+    other.get_by_role("button", name="record").click()
+    said = other.get_by_role("status")
+    other.wait_for_function("!document.querySelector('[role=status]').textContent.startsWith('Asking')")
+    assert word in said.inner_text()
+    assert other.get_by_role("button", name="record").is_enabled()
+    assert other.get_by_role("button", name="use").is_disabled()
+    browser.close()
+
+
+# ---- elsewhere
+
+PACKAGES = ["nbclassic>=1.2", "ipywidgets==7.7.1", "widgetsnbextension==3.6.1", "ipython_genutils", "nest-asyncio"]
+
+
+@pytest.mark.slow
+def test_on_the_ipywidgets_of_colab_in_the_classic_interface(tmp_path, chromium):
+    place, folder = tmp_path / "packages", tmp_path / "project"
+    folder.mkdir()
+    pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", str(place), *PACKAGES]
+    if subprocess.run(pip, capture_output=True).returncode:
+        pytest.skip("the package index is out of reach")
+    path = conftest.project(folder) / "notebooks" / LESSON
+    notebook = nbformat.read(path, as_version=4)
+    wanted = ("# @title Set-up", STUDIO, *conftest.OWN_CELLS)
+    notebook.cells = [cell for cell in notebook.cells if cell.source.startswith(wanted)]
+    nbformat.write(notebook, path)
+    paths = {"JUPYTER_PATH": "share/jupyter", "JUPYTER_CONFIG_PATH": "etc/jupyter", "PYTHONPATH": ""}
+    paths = {name: f"{place / part}{os.pathsep}{os.environ.get(name, '')}" for name, part in paths.items()}
+    server, page = conftest.Server(folder, {**ENVIRONMENT, **paths}, "nbclassic"), new_page(chromium)
+    try:
+        server.wait()
+        with page.expect_console_message(lambda said: "fetch ipywidgets" in said.text):  # cells run sooner stay blank
+            page.goto(f"{server.url}/nbclassic/notebooks/notebooks/{LESSON}?token={server.token}")
+        page.evaluate("Jupyter.notebook.execute_all_cells()")
+        page.wait_for_selector("[role=status]")
+        button(page, "Generate").click()
+        page.wait_for_function("document.querySelector('.aldm audio')?.duration == 5")
+        _, cursor = play(page, ".aldm audio", 0.2)
+        assert cursor > 0
+        page.locator("[role=status]").first.scroll_into_view_if_needed()
+        shoot(page, "ipywidgets_7")
+        plot, picture = (page.locator(f".aldm-plot{part}").first.bounding_box() for part in ("", " img"))
+        assert plot["height"] == picture["height"] and plot["width"] == picture["width"]
+        page.get_by_text("X is one of the two others").first.wait_for()
+        page.get_by_role("button", name="record").first.wait_for()
+    finally:
+        page.close()
+        server.close()
