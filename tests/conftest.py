@@ -99,28 +99,15 @@ def minis(random_checkpoint, monkeypatch):
     monkeypatch.setenv("AUDIOLDM_CHECKPOINT", "mini-s-v2")
 
 
-@pytest.fixture(scope="session")
-def timed():
-    """`CostModel.timed`, which makes its takes for the first studio only."""
-    from playground.takes import CostModel
-
-    measured, real = [], CostModel.timed
-
-    def once(pipe, before_each):
-        measured[:] = measured or real(pipe, before_each).measured
-        return CostModel(measured[:])
-
-    return once
-
-
 @pytest.fixture
-def studio(minis, timed, tmp_path, monkeypatch):
+def studio(minis, tmp_path, monkeypatch):
     """A studio with the random checkpoint, ready to make short takes of rain."""
     from playground import studio as module
     from playground.takes import CostModel
 
     monkeypatch.setattr(module, "studios", {})
-    monkeypatch.setattr(CostModel, "timed", timed)
+    measured = [([1.0, 1.0, 0.0, 0.0], 0.1), ([1.0, 1.0, 2.0, 2.0], 0.2)]
+    monkeypatch.setattr(CostModel, "timed", lambda pipe, before_each: CostModel(measured))
     monkeypatch.chdir(tmp_path)
     studio = module.Studio(folder=tmp_path / "takes")
     assert studio.message == "mini-s-v2 is ready."

@@ -45,7 +45,9 @@ def test_embeddings_have_unit_norm_whatever_the_order_company_level_and_length(c
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
     np.testing.assert_array_equal(module.clap_embed(CLIPS[::-1], clap)[::-1], vectors)
     np.testing.assert_array_equal(module.clap_embed(CLIPS[1], clap), vectors[1:2])  # one thing is a list of one
-    np.testing.assert_array_equal(module.clap_embed("a dog", clap), module.clap_embed(["a dog"], clap))
+    text = module.clap_embed("a dog", clap).copy()
+    module.clap_embed("a dog", clap)[:] = 7  # a copy was handed out
+    np.testing.assert_array_equal(module.clap_embed(["a dog"], clap), text)
     levels = module.clap_embed([clip_of(gain * beats(0.3)) for gain in (1, 0.1, 0.01, 3)], clap)
     assert (levels @ levels[0]).min() > 0.9999
     assert np.isfinite(module.clap_embed(clip_of(np.zeros(RATE)), clap)).all()
@@ -64,16 +66,6 @@ def test_clap_resamples_to_its_own_rate(clap):
     sound = clip_of(beats(0.3))
     same, far = module.clap_embed([sound.resampled(48_000), CLIPS[0]], clap) @ module.clap_embed(sound, clap)[0]
     assert same > 0.999 and far < same
-
-
-def test_the_model_is_asked_once_about_a_clip_and_a_text(clap, monkeypatch):
-    asked, real = [], module._for_clap
-    monkeypatch.setattr(module, "_for_clap", lambda *given: asked.append(1) or real(*given))
-    clips = [clip_of(0.5 * beats(number)) for number in (0.21, 0.22)]
-    first = module.clap_similarity(clips, "a dog", clap)
-    module.clap_embed("a dog", clap)[:] = 7  # a copy
-    np.testing.assert_array_equal(module.clap_similarity(clips, "a dog", clap), first)
-    assert len(asked) == len(clips)
 
 
 def test_clap_similarity_is_the_cosine_of_each_pair_and_best_of_begins_with_the_highest(clap):

@@ -69,16 +69,6 @@ def test_a_batch_holds_the_clips_that_each_prompt_and_seed_give_alone(pipe):
         assert snr_db(alone.waveform, clip.waveform) > EXACT_DB
 
 
-def test_a_batch_runs_in_one_call(pipe):
-    batches = []
-    handle = pipe.unet.register_forward_pre_hook(lambda module, inputs: batches.append(len(inputs[0])))
-    clips = generate_batch(pipe, [Request("rain", 1), Request("wind", 2, "noise"), Request("rain", 9)], **SHORT)
-    generate(pipe, "rain", guidance_scale=1, **SHORT)
-    handle.remove()
-    assert [clip.settings["seed"] for clip in clips] == [1, 2, 9]
-    assert batches == [6, 6, 1, 1]  # with guidance two rows a clip, without it one
-
-
 def test_settings_say_how_to_make_the_clip_again(pipe):
     given = {"num_inference_steps": np.int64(2), "audio_length_in_s": 1, "guidance_scale": 3, "seed": np.int32(8)}
     clip = generate(pipe, "rain", **given)

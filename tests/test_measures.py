@@ -202,15 +202,6 @@ def test_interval_prints_as_many_digits_as_it_is_worth(found, says):
     assert found.excludes_zero == (" -10 to 4" not in says)
 
 
-@pytest.mark.parametrize("alike", [0.0, 0.94])
-def test_useless_tips_pass_in_5_percent_however_alike_the_seeds_of_a_subject_are(alike):
-    rng = np.random.default_rng(4)
-    subjects = np.repeat(np.arange(6), 3)
-    shared, own = rng.normal(0, alike**0.5, (1000, 6)), rng.normal(0, (1 - alike) ** 0.5, (1000, 18))
-    passed = [interval(values, groups=subjects).excludes_zero for values in shared[:, subjects] + own]
-    assert 0.03 <= np.mean(passed) <= 0.07
-
-
 def test_seeds_are_averaged_within_their_subject_and_pairs_lose_what_they_share():
     found = interval([1.0, 5.0, 3.0, 9.0], groups=["a dog", "rain", "a dog", "rain"])
     assert found == interval([2.0, 7.0]) and found.n == 2

@@ -1,4 +1,4 @@
-"""Sound in any form: samples, recordings of every kind, pieces, folders, and the way into the space of the UNet."""
+"""Sound in any form: samples, recordings, pieces, folders, the way into the space of the UNet, and lesson 07's tools."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ import pytest
 import soundfile
 import torch
 
-from utils import Clip, decode_latents, encode_audio, load_folder
+from mini import recordings
+from tools import lessons
+from utils import Clip, decode_latents, encode_audio, load_folder, log_mel_distance
 
 RATE = 16_000
 
@@ -67,15 +69,13 @@ def test_samples_of_other_types_are_refused_and_unscaled_ones_noticed():
 
 # ---- recordings
 
-FORMATS = [("WAV", kind) for kind in ("PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE")]
-FORMATS += [("FLAC", "PCM_16"), ("FLAC", "PCM_24"), ("AIFF", "PCM_16"), ("OGG", "VORBIS"), ("MP3", "MPEG_LAYER_III")]
+FORMATS = [("WAV", "PCM_U8"), ("WAV", "PCM_24"), ("WAV", "FLOAT"), ("FLAC", "PCM_16"), ("AIFF", "PCM_16")]
+FORMATS += [("OGG", "VORBIS"), ("MP3", "MPEG_LAYER_III")]
 
 
 @pytest.mark.parametrize(
     ("rate", "channels", "format", "subtype"),
-    [(44_100, 2, *form) for form in FORMATS]
-    + [(rate, 1, "WAV", "PCM_16") for rate in (8000, RATE, 22_050, 48_000, 96_000, 192_000)]
-    + [(RATE, 1, "MP3", "MPEG_LAYER_III")],
+    [(44_100, 2, *form) for form in FORMATS] + [(rate, 1, "WAV", "PCM_16") for rate in (8000, RATE, 192_000)],
 )
 def test_every_recording_becomes_16_khz_mono(rate, channels, format, subtype, tmp_path):
     path = tmp_path / f"whistle é.{format.lower()}"
@@ -261,15 +261,50 @@ def test_a_folder_gives_its_sounds_in_order_and_names_what_it_left_out(tmp_path,
 # ---- into the space of the UNet and back
 
 
-def test_latents_are_the_unets_at_any_rate_with_the_last_frame_filled_up_and_scaled(pipe, monkeypatch):
+def test_latents_are_the_unets_at_any_rate_with_the_last_frame_filled_up(pipe):
     for rate, seconds, frames in ((8000, 0.08, 1), (44_100, 0.09, 2), (RATE, 1.0, 13)):
         latents = encode_audio(pipe, Clip(tone(rate, seconds), rate))
         assert latents.shape == (1, 8, frames, 8) and latents.dtype == torch.float32 and latents.device.type == "cpu"
         same = encode_audio(pipe, Clip(tone(seconds=seconds)))
         assert (latents - same).std() < 0.2 * same.std()
         assert decode_latents(pipe, latents).duration == pytest.approx(0.08 * frames)
-    twice = {**pipe.vae.config, "scaling_factor": 2 * pipe.vae.config.scaling_factor}
-    monkeypatch.setattr(pipe.vae, "_internal_dict", type(pipe.vae.config)(twice))
-    assert torch.allclose(encode_audio(pipe, Clip(tone(seconds=seconds))), 2 * same)
     with pytest.raises(ValueError, match="at least 0.08 s"):
         encode_audio(pipe, Clip(np.zeros(1000)))
+
+
+# ---- lesson 07
+
+# the lines with which the cells begin that are run, each up to its first experiment
+FIRST = ("from utils import Clip,", "FILES = ", "import numpy", "frames, per", "from utils import log_mel", "def mute(")
+
+
+@pytest.fixture(scope="module")
+def lesson() -> dict:
+    """Return the names of the lesson."""
+    cells = [c.source for c in lessons.code_cells(lessons.read(lessons.NOTEBOOKS / "07_edit_sounds.ipynb"))]
+    names: dict = {"encode_audio": encode_audio, "log_mel_distance": log_mel_distance}
+    for first in FIRST:
+        (source,) = (source for source in cells if source.startswith(first))
+        for end in ("late = begin", "\nSTRENGTHS", "\ndraw(", "\nstill", "\nresults"):
+            source = source.partition(f"\n{end}")[0]
+        exec(source, names)
+    return names
+
+
+@pytest.mark.parametrize(("seconds", "silence"), [(0.05, 0), (1.003, 3.2), (7.7, 0.4)])
+def test_a_learners_sound_of_any_length_passes_every_tool(lesson, seconds, silence):
+    tone = 0.5 * np.sin(2 * np.pi * 440 * np.arange(round(seconds * 44_100)) / 44_100)
+    tone = np.concatenate([np.zeros(round(silence * 44_100)), tone])
+    mine = Clip(tone, 44_100).resampled().piece(lesson["SECONDS"])
+    assert len(mine.waveform) == len(lesson["barks"].waveform)
+    quiet = lesson["pauses"](mine)
+    assert quiet.shape == (1, 1, lesson["frames"], 1) and not quiet.all()
+    assert encode_audio(lesson["pipe"], lesson["mute"](mine, quiet)).shape[2] == lesson["frames"]
+
+
+def test_the_recordings_are_what_the_recipe_makes():
+    barks = Clip.load(recordings.FOLDER / "barks.flac").waveform
+    assert np.abs(barks - recordings.barks()).max() < 1e-3
+    beat = Clip.load(recordings.FOLDER / "beat.ogg").waveform
+    made = 0.9 * recordings.beat()  # left and right, averaged
+    assert np.corrcoef(beat, made)[0, 1] > 0.98  # OGG loses a little
