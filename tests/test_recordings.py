@@ -1,4 +1,4 @@
-"""Sound in any form: samples, recordings, pieces, folders, the way into the space of the UNet, and lesson 07's tools."""
+"""Sound in any form: samples, recordings, pieces, folders, the way into the UNet's space, and lesson 07's tools."""
 
 from __future__ import annotations
 
