@@ -263,22 +263,6 @@ def test_output_that_is_no_sound_is_refused_and_silence_warned_of(pipe):
     assert len(caught) == 1 and caught[0].filename == __file__
 
 
-def test_an_exception_in_the_callback_cancels_and_leaves_the_pipeline_as_it_was(pipe):
-    seen = []
-
-    def stop(step, timestep, latents):
-        seen.append((step, tuple(latents.shape)))
-        if step == 2:
-            raise InterruptedError
-
-    pipe.set_progress_bar_config(disable=True, desc="mine")
-    with pytest.raises(InterruptedError):
-        generate(pipe, "rain", num_inference_steps=50, audio_length_in_s=0.64, callback=stop)
-    assert seen == [(step, (1, 8, 8, 8)) for step in range(3)]
-    assert pipe._progress_bar_config == {"disable": True, "desc": "mine"}
-    assert len(generate(pipe, "rain", **SHORT).waveform) == 10_240
-
-
 @pytest.mark.parametrize(
     ("kind", "said"),
     [(torch.OutOfMemoryError, "CUDA out of memory."), (RuntimeError, "DefaultCPUAllocator: can't allocate memory")],
