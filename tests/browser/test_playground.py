@@ -189,7 +189,7 @@ def test_record_stop_listen_and_use_by_the_keyboard(page):
     )
     shoot(page, "microphone")
     use.press("Enter")
-    box.get_by_text("in use").wait_for()
+    box.get_by_text(".clip").wait_for()
     run_cell(page, conftest.HEARD)
     page.get_by_text("heard True True 16000").first.wait_for()
 
