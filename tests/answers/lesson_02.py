@@ -21,7 +21,6 @@ WRONG: dict[int, dict[str, str]] = {  # answer: a word that the feedback must ha
     1: {
         'clean = generate(pipe, "footsteps, low quality", **settings)': "dB are asked for",
         'clean = generate(pipe, "rain, high quality", **settings)': "no footsteps",
-        'clean = generate(pipe, "footsteps, high quality", seed=1, **settings)': "another seed, 1",
         'clean = generate(pipe, "footsteps, high quality", audio_length_in_s=1.28)': "lasts 1.28 s",
     },
     2: {
@@ -33,27 +32,22 @@ WRONG: dict[int, dict[str, str]] = {  # answer: a word that the feedback must ha
         DRIED + "twelve, six = six, twelve": "`twelve` is from 6 values, not from 12",
         DRIED + "six = twelve": "`six` is from 12 values",
         DRIED + 'twelve = interval(rainy.noise_floor_db, dried.noise_floor_db, unit="dB")': "without rain minus",
-        DRIED + "twelve = six = np.mean(dried.noise_floor_db) - np.mean(rainy.noise_floor_db)": "cannot use",
     },
     4: {
         'noisy_control = load_clips(tips["low quality"])': "does not hold its plain partner",
         WHITE
         + "noisy_control = [Clip(c.waveform + 0.01 * white.waveform) for c in load_clips(plain)]": "has a floor of",
         WHITE + "noisy_control = noisy_control[:6]": "6 clips, not twelve",
-        WHITE + "noisy_control = None": "cannot use your answer",
     },
 }
 SNEAKY: dict[int, list[str]] = {  # these do nothing of what is asked: never "Right"
     1: [
         CLEAN + "clean = Clip(0 * best.waveform, best.sample_rate, best.settings)",
-        CLEAN + "clean = Clip(best.waveform / 100, best.sample_rate, {**best.settings, 'prompt': 'footsteps'})",
-        "clean = generate(pipe, 'silence instead of footsteps', seed=3, **settings)",
         "clean = generate(pipe, 'a piano, high quality, not footsteps', **settings)",
         "def noise_floor_db(clip):\n    return -120\n\n\nclean = generate(pipe, 'footsteps, noisy', **settings)",
     ],
     2: [
         "make = lambda *a, **k: None\nculprit = ('drums', 0)",
-        MANY + "culprit = off.index",
         MANY + "culprit = off.idxmax()[0], off.idxmax()[1] + 9",
         MANY + "culprit = [off.idxmax()] * 2",
     ],
@@ -63,7 +57,6 @@ SNEAKY: dict[int, list[str]] = {  # these do nothing of what is asked: never "Ri
         "rainy = plain\n" + DRIED,
     ],
     4: [
-        "noisy_control = [Clip(clip.waveform * 2) for clip in load_clips(plain)]",
         "noisy_control = [Clip(0 * clip.waveform) for clip in load_clips(plain)]",
         "noisy_control = control",
         WHITE + "noisy_control = [noisy_control[0]] * 12",

@@ -20,7 +20,6 @@ WRONG: dict[int, dict[str, str]] = {  # answer: a word that the feedback must ha
         "def at_ease(seconds):\n    return seconds // 0.32 * 0.32": "shorter",
         "def at_ease(seconds):\n    return seconds": "no multiple",
         "def at_ease(seconds):\n    return (seconds // 0.32 + 2) * 0.32": "will do",
-        "def at_ease(seconds):\n    return 7.04": "",
     },
     2: {
         MADE + "del distances_to_50[5]": "are asked for",
@@ -40,7 +39,6 @@ WRONG: dict[int, dict[str, str]] = {  # answer: a word that the feedback must ha
 }
 SNEAKY: dict[int, list[str]] = {  # these do nothing of what is asked: never "Right"
     1: [
-        "def at_ease(seconds):\n    return 0",
         "def at_ease(seconds):\n    return float('nan')",
         "def at_ease(seconds):\n    return {7: 7.04}.get(seconds, 32.0)",
         "at_ease = 7.04",
@@ -53,7 +51,6 @@ SNEAKY: dict[int, list[str]] = {  # these do nothing of what is asked: never "Ri
     3: [
         "calls = 5\n\n\ndef stop_after(n):\n    return lambda *_: None",
         "def stop_after(n):\n    raise InterruptedError",
-        "def stop_after(n):\n    return None",
         STOP.format("latents.zero_()"),
     ],
     4: [
@@ -67,10 +64,7 @@ ALSO_RIGHT: dict[int, list[str]] = {  # right answers in an unusual form
         "def at_ease(seconds):\n    return -(-round(seconds * 100) // 32) * 0.32",
         "import numpy as np\n\n\ndef at_ease(seconds):\n    return np.float32(np.ceil(seconds / 0.32 - 1e-6)) * 0.32",
     ],
-    2: [
-        MADE + "distances_to_50[50] = 0.0",
-        MADE + "distances_to_50 = {str(n): d for n, d in distances_to_50.items()}",
-    ],
+    2: [MADE + "distances_to_50[50] = 0.0", MADE + "distances_to_50 = {str(n): d for n, d in distances_to_50.items()}"],
     3: [
         STOP.format("if step >= n - 1:\n            raise InterruptedError(f'{step} of {n}')"),
         "class Stop:\n    def __init__(self, n):\n        self.left = n\n\n    def __call__(self, *_):\n"

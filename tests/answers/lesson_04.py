@@ -16,14 +16,12 @@ WRONG: dict[int, dict[str, str]] = {  # answer: a word that the feedback must ha
     1: {
         "with torch.device('meta'):\n    total = millions(unet(64))": "the UNet alone",
         "total = sum(shared.values())": "it is not",
-        "total = 421.0 / 2": "it is not 210.5 million",
         "with torch.device('meta'):\n    total = 1e6 * (millions(unet(64)) + sum(shared.values()))": "in millions",
     },
     2: {
         FAIR + "fair = [(s, v2)]": "another pair",
         FAIR + "fair = [(s, v2), (s, m)]": "differ in more than one thing",
         "fair = [('mini-s', 'mini-s-v2')]": "no pairs of",
-        "fair = list(combinations(REAL, 2))": "differ in more than one thing",
     },
     3: {
         REPORTED + "honest = reported * 2": "doubling",
@@ -37,14 +35,8 @@ WRONG: dict[int, dict[str, str]] = {  # answer: a word that the feedback must ha
     },
 }
 SNEAKY: dict[int, list[str]] = {  # these do nothing of what is asked: never "Right"
-    1: [
-        "def millions(model):\n    return 0\n\n\ntotal = 235.9",
-        "total = float('nan')",
-        "total = 'about 282'",
-        "total = [282.3, 46.4]",
-    ],
+    1: ["def millions(model):\n    return 0\n\n\ntotal = 235.9", "total = float('nan')", "total = [282.3, 46.4]"],
     2: [
-        "fair = [()]",
         "fair = ['audioldm-s-full', 'audioldm-s-full-v2', 'audioldm-l-full']",
         "REAL = []\nfair = [('a', 'b')]",
         "fair = [('audioldm-s-full', 'audioldm-s-full-v2', 'audioldm-l-full')]",
@@ -53,21 +45,15 @@ SNEAKY: dict[int, list[str]] = {  # these do nothing of what is asked: never "Ri
     4: [
         MYSTERY + "guess = 'ABCD'",
         MYSTERY + "mystery = [clips[names[0]]['footsteps']] * 4\nguess = 'ABCD'[(place + 1) % 4]",
-        MYSTERY + "guess = 0",
         MYSTERY + "mystery = mystery[::-1]\nguess = 'ABCD'[3 - place]",
     ],
 }
 ALSO_RIGHT: dict[int, list[str]] = {  # right answers in an unusual form
     1: [
         "total = torch.tensor(282.3)",
-        "total = 282",
         "with torch.device('meta'):\n    total = sum(map(millions, (unet(64), vae, vocoder, text_encoder)))",
     ],
-    2: [
-        FAIR + "fair = {frozenset((large, s)), frozenset((v2, s))}",
-        FAIR + "fair = [[v2, s], [s, v2], [s, large]]",
-        FAIR + "fair = ((s, large), (s, v2))",
-    ],
-    3: [REPORTED + "honest = binomtest(3, 12)", REPORTED + "honest = 0.15", "honest = binomtest(9, 12, 0.5).pvalue"],
+    2: [FAIR + "fair = {frozenset((large, s)), frozenset((v2, s))}", FAIR + "fair = [[v2, s], [s, v2], [s, large]]"],
+    3: [REPORTED + "honest = binomtest(3, 12)", REPORTED + "honest = 0.15"],
     4: [MYSTERY + "guess = 'abcd'[place]", MYSTERY + "guess = ' ABCD'[place + 1] + ' '"],
 }

@@ -17,12 +17,7 @@ WRONG: dict[int, dict[str, str]] = {  # answer: a word that the feedback must ha
         'prompt = "a clock ticking, low quality"': "changes the noise floor by",
         'prompt = "a loud clock ticking"': "changes the noise floor by",
     },
-    2: {
-        "needed = 7": "coin tossers",
-        "needed = 9": "7% get 9 of 12",
-        "needed = 12": "so does one fewer",
-        "needed = 10.5": "cannot be right",
-    },
+    2: {"needed = 7": "coin tossers", "needed = 9": "7% get 9 of 12", "needed = 12": "so does one fewer"},
     3: {
         "twin = generate(pipe, clock.settings['prompt'], seed=4, **home)": "dB apart",
         "twin = generate(pipe, clock.settings['prompt'], seed=3, audio_length_in_s=1.28)": "lasts 1.28 s",
@@ -38,17 +33,12 @@ SNEAKY: dict[int, list[str]] = {  # these do nothing of what is asked: never "Ri
     1: [
         "prompt = 'a piano, no clock, high quality'",
         "prompt = 'clockwork orange flute, high quality'",
-        "prompt = ''",
-        "prompt = 'clock'",
         "clock.clip.settings['prompt'] = 'x'\nprompt = 'no clock, no noise'",
     ],
-    2: ["needed = 'about ten'", "needed = float('nan')", "needed = 0", "needed = range(13)"],
+    2: ["needed = 'about ten'", "needed = float('nan')", "needed = range(13)"],
     3: [
         "from utils import Clip\n\ntwin = Clip(0 * clock.clip.waveform, 16000, clock.clip.settings)",
-        "twin = letter",
-        "twin = rain.clip",
         "clock = again\ntwin = again.clip",
-        "twin = clock",
         "twin = namespace['clip']",
     ],
     4: [HIDDEN + 'order = "AAAA"', HIDDEN + 'order = "ABCDABCD"', HIDDEN + "order = [1, 2, 3, 4]"],
@@ -58,7 +48,7 @@ ALSO_RIGHT: dict[int, list[str]] = {  # right answers in an unusual form
         'prompt = "A CLEAR, high-quality recording of a clock ticking"',
         'prompt = studio.generate(**{**clock.settings, "prompt": "a clock ticking, high quality"})',
     ],
-    2: ["needed = 10.0", "needed = np.int64(10)", "needed = '10'"],
+    2: ["needed = 10.0", "needed = '10'"],
     3: [
         LETTER + "twin = studio.generate(**told)",
         "twin = generate(pipe, 'a clock ticking', num_inference_steps=home['num_inference_steps'],\n"

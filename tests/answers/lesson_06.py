@@ -16,67 +16,48 @@ SETTINGS = "seed=seed, num_inference_steps=num_inference_steps, audio_length_in_
 WRONG: dict[int, dict[str, str]] = {  # answer: a word that the feedback must have
     1: {
         TRUTH + 'verdicts = {**right, "A": right["B"], "B": right["A"]}': "1 of three",
-        TRUTH + 'verdicts = dict(zip("ABC", [right["B"], right["C"], right["A"]]))': "0 of three",
         'verdicts = {"A": "both"}': "letters",
         'verdicts = {"A": "phase", "B": "bands", "C": "both"}': "occurs once",
-        'verdicts = "64 bands"': "cannot use your answer",
     },
     2: {
         GUIDE.format("return told + g * (told - untold)"): "with g = 0 it must be the untold",
-        GUIDE.format("return untold + g * told"): "with g = 1 it must be the told",
         GUIDE.format("return untold + min(g, 1) * (told - untold)"): "2.5 times as far",
         GUIDE.format("return untold.add_(told - untold, alpha=g)"): "overwrites its inputs",
-        GUIDE.format("told -= untold\n    return untold + g * told"): "overwrites its inputs",
     },
     3: {
-        STEP.format("return clean"): "off yours",
         STEP.format("return SIGNAL[s] * clean + NOISE[s] * noisy"): "off yours",
         STEP.format("return drown(clean, torch.randn_like(clean), s)"): "off yours",
-        STEP.format("return 5"): "cannot use your answer",
         STEP.format(
             "noisy -= SIGNAL[t] * clean\n    return drown(clean, noisy / NOISE[t], s)"
         ): "overwrites its inputs",
     },
     4: {
         LOOP.replace("guidance_scale * (", "1 * ("): "without guidance",
-        LOOP.replace("guidance_scale * (", "2.5 * ("): "",
         LOOP.replace("set_timesteps(num_inference_steps)", "set_timesteps(STEPS)"): "drums",
         LOOP.replace("manual_seed(seed)", "manual_seed(seed + 1)"): "off the pipeline's",
-        LOOP.replace("encode_prompt(pipe, prompt)", 'encode_prompt(pipe, "rain")'): "off the pipeline's",
         CALL + f"return generate(pipe, prompt, {SETTINGS}, guidance_scale=guidance_scale)": "must be yours",
-        CALL + "return pipe(prompt).audios[0]": "must be yours",
     },
 }
 SNEAKY: dict[int, list[str]] = {  # these do nothing of what is asked: never "Right"
     1: [
         'verdicts = dict.fromkeys("ABC", "both")',
-        "verdicts = suspects",
         'verdicts = {"A": ["64 bands", "both", "guessed phase"], "B": "both", "C": "guessed phase"}',
         "letters = verdicts = {letter: letter for letter in 'ABC'}",
     ],
     2: [
         GUIDE.format("return untold.zero_() + told.zero_()"),
         GUIDE.format("return {0: untold, 1: told}.get(g, 2.5 * told - 1.5 * untold)"),
-        GUIDE.format("return torch.randn_like(told)"),
-        GUIDE.format("return float('nan') * told"),
-        GUIDE.format("return None"),
         GUIDE.format("return (untold + g * (told - untold)).mean()"),
     ],
     3: [
-        STEP.format("return noisy.clone()"),
         STEP.format("return walk[times.index(t) + 1]"),
-        STEP.format("return noisy * float('nan')"),
         STEP.format("return noisy.zero_()"),
-        STEP.format("return None"),
         STEP.format("return pipe.scheduler.step(ask(noisy, t, mine.expand(2, -1)), t, noisy).prev_sample"),
     ],
     4: [
         "my_birds = generate(pipe, 'birds singing', seed=5, **REGIME)\n\n\n" + CALL + "return None",
         "kept = generate(pipe, 'birds singing', seed=5, **REGIME)\n\n\n" + CALL + "return kept",
-        CALL + "return Clip(np.zeros(round(16000 * audio_length_in_s), dtype=np.float32))",
-        CALL + "return Clip(np.full(round(16000 * audio_length_in_s), np.nan, dtype=np.float32))",
         CALL + "return decode_latents(pipe, dogs_seen[-1][:1])",
-        "my_generate = None",
     ],
 }
 ALSO_RIGHT: dict[int, list[str]] = {  # right answers in an unusual form
@@ -85,7 +66,6 @@ ALSO_RIGHT: dict[int, list[str]] = {  # right answers in an unusual form
         TRUTH + "verdicts = list(right.items())",
     ],
     2: [
-        "guide = lambda untold, told, g: (1 - g) * untold + g * told",
         GUIDE.format("return torch.lerp(untold, told, float(g))"),
         "def guide(u, c, g):\n    far = c.clone()\n    far -= u\n    return u.clone().add_(g * far)",
     ],
@@ -97,7 +77,6 @@ ALSO_RIGHT: dict[int, list[str]] = {  # right answers in an unusual form
         LOOP.replace(
             "return decode_latents(pipe, latents, prompt=prompt)", "return decode_latents(pipe, latents).waveform"
         ),
-        LOOP.replace("untold + guidance_scale * (told - untold)", "torch.lerp(untold, told, guidance_scale)"),
         LOOP.replace(
             "pipe.unet(torch.cat([latents, latents]), t, encoder_hidden_states=None, class_labels=words).sample",
             "torch.cat([ask(latents, t, one) for one in words.split(1)]).to(latents)",

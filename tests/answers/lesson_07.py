@@ -17,63 +17,48 @@ CORRELATION = "np.corrcoef(np.log(one), np.log(other))[0, 1]"
 WRONG: dict[int, dict[str, str]] = {  # answer: a word that the feedback must have
     1: {
         ORDER + 'versions = {**right, "A": right["B"], "B": right["A"]}': "2 of four",
-        ORDER + 'versions = dict(zip("ABCD", [right["B"], right["C"], right["D"], right["A"]]))': "0 of four",
         ORDER + 'versions = {"A": right["A"]}': "letters",
         ORDER + 'versions = {**right, "A": 0.5}': "occurs once",
     },
     2: {
         MASK + "surgeon[:, :, :, bands // 2 :] = False": "first half must stay",
         MASK + "surgeon[:, :, frames // 2 :] = False": "lower bands must stay",
-        MASK + "surgeon[:, :, -1] = True": "still kept",
         MASK + "changed = 0.5": "not 0.50 of the cells",
-        MASK + "surgeon = ~surgeon": "first half must stay",
     },
     3: {
         "def in_hits(clip, source):\n    return envelope_correlation(clip, source)": "muting raises it",
-        HITS.format(quiet="source", where="~hits", result=CORRELATION): "Wrong",
         HITS.format(quiet="clip", where="hits", result=CORRELATION): "Wrong",
         HITS.format(quiet="source", where="hits", result="np.corrcoef(one, other)[0, 1]"): "for one pair",
-        HITS.format(quiet="source", where=":", result=CORRELATION): "muting raises it",
     },
 }
 SNEAKY: dict[int, list[str]] = {  # these do nothing of what is asked: never "Right"
     1: [
         'versions = dict.fromkeys("ABCD", "itself")',
         "versions = made",
-        'versions = {"A": "itself", "B": "held", "C": 0.3, "D": 0.9}',
         "versions = dict(zip('ABCD', order[::-1], strict=True))",
     ],
     2: [
         "surgeon, changed = torch.ones(1, 1, frames, bands, dtype=torch.bool), 0.25",
-        "surgeon, changed = torch.zeros(1, 1, frames, bands, dtype=torch.bool), 0.25",
         "surgeon, changed = outside, 0.25",
-        "surgeon, changed = torch.ones(1, 1, frames, bands, dtype=torch.bool), 0",
         "surgeon, changed = low, 0.25",
     ],
     3: [
         "def in_hits(clip, source):\n    return 1.0",
-        "def in_hits(clip, source):\n    return 0.0",
-        "def in_hits(clip, source):\n    return float('nan')",
         "def in_hits(clip, source):\n    return -log_mel_distance(clip, source)",
-        "in_hits = 0.4",
         "import random\n\n\ndef in_hits(clip, source):\n    return random.random()",
     ],
 }
 ALSO_RIGHT: dict[int, list[str]] = {  # right answers in an unusual form
     1: [
-        ORDER + "versions = {letter.lower(): str(name).upper() for letter, name in right.items()}",
         ORDER + "versions = list(right.items())",
         ORDER + "versions = {k: np.float64(v) if isinstance(v, float) else v for k, v in right.items()}",
     ],
     2: [
-        MASK + "surgeon = surgeon[0, 0]",
         MASK + "surgeon, changed = surgeon.expand(1, 8, frames, bands), np.float32(0.25)",
-        MASK + "surgeon = surgeon.numpy()",
         "low_half, early = torch.arange(bands) < bands // 2, torch.arange(frames) < frames // 2\n"
         "surgeon, changed = low_half[None, :] | early[:, None], torch.tensor(1 / 4)",
     ],
     3: [
-        HITS.format(quiet="source", where="hits", result=CORRELATION),
         "from scipy.stats import pearsonr\n\n\n"
         + HITS.format(quiet="source", where="hits", result="pearsonr(np.log10(one), np.log10(other)).statistic"),
         HITS.format(quiet="source", where="hits", result=f"torch.tensor({CORRELATION})"),

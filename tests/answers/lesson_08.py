@@ -7,12 +7,10 @@ WRONG: dict[int, dict[str, str]] = {  # answer: a word that the feedback must ha
         f"{BEDS}diagnosis = dict(zip('ABC', [*beds.values()][::-1], strict=True))": "of three",
         'diagnosis = {"A": 1, "B": 1, "C": 4}': "occurs once",
         'diagnosis = {"A": 0, "B": 1}': "letters A, B and C",
-        'diagnosis = {"A": "fine", "B": "off", "C": "loud"}': "cannot use",
     },
     2: {
         'fooling = "a high quality dog barking"': "without the dog",
         'fooling = "a laser gun"': "the first judge is not fooled",
-        'fooling = "a piano playing"': "the first judge is not fooled",
         "fooling = 7": "a string",
     },
     3: {
@@ -25,34 +23,19 @@ def memory_loss(noisy, t, told):
         before = pipe.unet(noisy, t, None, class_labels=told).sample
         pipe.unet.enable_adapters()
         return F.mse_loss(pipe.unet(noisy, t, None, class_labels=told).sample, before)""": "be in no_grad",
-        """\
-def memory_loss(noisy, t, told):
-    pipe.unet.disable_adapters()
-    before = pipe.unet(noisy, t, None, class_labels=told).sample
-    pipe.unet.enable_adapters()
-    return (pipe.unet(noisy, t, None, class_labels=told).sample - before).abs().mean()""": "here it is",
     },
 }
 SNEAKY: dict[int, list[str]] = {  # these do nothing of what is asked: never "Right"
-    1: [
-        "diagnosis = {}",
-        'diagnosis = {"A": None, "B": None, "C": None}',
-        "diagnosis = True",
-        'diagnosis = {"A": 1, "B": 1, "C": 1}',
-    ],
+    1: ["diagnosis = {}", 'diagnosis = {"A": None, "B": None, "C": None}', 'diagnosis = {"A": 1, "B": 1, "C": 1}'],
     2: [
-        'fooling = "   "',
-        "fooling = None",
         'fooling = "silence"',
         "fooling = WORDS",
         'fooling = ""\ngenerate(load_pipeline("mini-s-v2"), "a clock ticking, high quality", **SETTINGS)',
     ],
     3: [
         "def memory_loss(noisy, t, told):\n    return torch.tensor(0.0, requires_grad=True)",
-        "def memory_loss(noisy, t, told):\n    return 0.05",
         f"def memory_loss(noisy, t, told):\n{BARE}    return F.mse_loss(answer, noisy)",
         "def memory_loss(noisy, t, told):\n    noisy.zero_()\n    return noisy.sum()",
-        "memory_loss = None",
     ],
 }
 ALSO_RIGHT: dict[int, list[str]] = {  # unusual, and right

@@ -4,7 +4,6 @@ WRONG = {
     1: {
         "def flow_step(x, answer, s, lower):\n    return x - (lower - s) * answer": "sign",
         "def flow_step(x, answer, s, lower):\n    return x + lower * answer": "elsewhere",
-        "def flow_step(x, answer, s, lower):\n    return x - answer": "elsewhere",
         "def flow_step(x, answer, s, lower):\n    return x": "stays",
     },
     2: {
@@ -12,14 +11,10 @@ WRONG = {
         "def heun(slope, x, s, lower):\n"
         "    there = x + (lower - s) * slope(x, s)\n"
         "    return x + (lower - s) * slope(there, lower)": "mean of both",
-        "def heun(slope, x, s, lower):\n"
-        "    there = x + (lower - s) * slope(x, s)\n"
-        "    return there + (lower - s) * (slope(x, s) + slope(there, lower)) / 2": "should at",
         "def heun(slope, x, s, lower):\n    return x + (lower - s) * (slope(x, s) + slope(x, lower)) / 2": "should at",
     },
     3: {
         "def search(waveform, key, longest):\n    return longest": "were cut off",
-        "def search(waveform, key, longest):\n    return 0": "were cut off",
         "def search(waveform, key, longest):\n"
         "    heard = np.diff(waveform / loudness(waveform))\n"
         "    secret = np.diff(signs(key, len(waveform) + longest))\n"
@@ -36,7 +31,6 @@ SNEAKY = {
         "def flow_step(x, answer, s, lower):\n    return x * lower / s",
         "def flow_step(x, answer, s, lower):\n    return torch.zeros_like(x)",
         "def flow_step(x, answer, s, lower):\n    x += (lower - s) * answer\n    return None",
-        "def flow_step(x, answer, s, lower):\n    return float('nan') * x",
     ],
     2: [
         "def heun(slope, x, s, lower):\n    return 0.5",
@@ -46,14 +40,12 @@ SNEAKY = {
     3: [
         "def search(waveform, key, longest):\n    return 700",
         "def search(waveform, key, longest):\n    return np.random.default_rng(key).integers(longest)",
-        "def search(waveform, key, longest):\n    return float('nan')",
         "def search(waveform, key, longest):\n    return range(longest + 1)",
     ],
 }
 ALSO_RIGHT = {
     1: [
         "def flow_step(x, answer, s, lower):\n    clean = x - s * answer\n    return clean + lower * answer",
-        "flow_step = lambda x, answer, s, lower: x - (s - lower) * answer",
         "def flow_step(x, answer, s, lower):\n    return x.add_(answer, alpha=lower - s)",
     ],
     2: [
