@@ -65,8 +65,8 @@ slides: $(VENV)/lessons-ready ## the lessons as slides that need no network: out
 site: $(VENV)/site-ready ## the lessons as a book, and a page that makes sounds in the browser: outputs/site
 	@$(BIN)/python site/build.py
 
-stamp: $(VENV)/lessons-ready ## set the public address, by default that of the clone's origin: make stamp [REPO=owner/name] [REF=tag]
-	@$(BIN)/python -m tools.lessons stamp "$(REPO)" "$(or $(REF),main)"
+stamp: $(VENV)/lessons-ready ## set the public address, such as a fork's: make stamp REPO=owner/name [REF=tag]
+	@$(BIN)/python -m tools.lessons stamp "$(or $(REPO),$(error usage: make stamp REPO=owner/name))" "$(or $(REF),main)"
 
 $(VENV)/lessons-ready: requirements.txt $(CONSTRAINTS)
 	@echo "Setting up $(VENV) with the versions of $(CONSTRAINTS): minutes the first time, never again ..."

@@ -1,18 +1,15 @@
 """Every lesson on a stand-in for the real checkpoints and the scoring CLAP: their format, with tiny random weights.
 
-    python -m tests.standin run [NAME ...]     run lessons with their solutions on it, as a learner with the real ones
+    python -m tests.standin [NAME ...]     run lessons with their solutions on it, as a learner with the real ones
 
 The files are those of `tests.checkpoints`, served by `tests.hub` under the real names. The weights are random, so that
 it obeys no word; and to save time the regime is 0.64 s and 3 steps (6 where an exercise counts them), the real ones'
 10.24 s and 25, no training takes more than 5 steps and no clip of a sweep more than 3, whatever its table says.
-`--whole` leaves the regime as it is. A lesson must get through it without an error, and accept its own solutions.
+A lesson must get through it without an error, and accept its own solutions.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
 import sys
 import time
 from collections.abc import Iterator
@@ -32,13 +29,13 @@ PROJECT = ("mini", "notebooks", "playground", "requirements.txt", "utils")  # th
 # Run in the kernel after the set-up cell: the original's heads are as much narrower here as all the rest.
 IN_THE_KERNEL = f"""
 import utils.loading
-utils.loading.REAL_REGIME.update(REGIME)
-utils.loading.MINI_REGIME.update(REGIME)
 def original_heads(channels, real=utils.loading.original_heads):
     return [count // 2 for count in channels] if tuple(channels) in {set(UNET.values())} else real(channels)
 utils.loading.original_heads = original_heads
 """
 FASTER = """
+utils.loading.REAL_REGIME.update(REGIME)
+utils.loading.MINI_REGIME.update(REGIME)
 from dataclasses import replace
 from functools import partial
 import utils.sweeps
@@ -74,35 +71,28 @@ class Result:
         return f"{self.name}: {verdict}, {self.right} checks said Right, {self.seconds:.0f} s{said}"
 
 
-def run_lesson(name: str, notebook, settings: dict[str, str], regime: dict | None = REGIME) -> Result:
+def run_lesson(path: Path, settings: dict[str, str], real: bool = False) -> Result:
     """Run a lesson with its solutions, in a folder with nothing but the project; to its end in spite of errors.
 
-    `regime` is the stand-in's, {} its format's own; None changes nothing, for real checkpoints (`tools/real.py`).
+    With `real` nothing of it is made shorter, for real checkpoints (`tools/real.py`).
     """
-    import nbformat
-    from nbclient import NotebookClient
-
-    notebook = nbformat.from_dict(json.loads(json.dumps(notebook)))
+    notebook = lessons.read(path)
     for cells in lessons.exercises(notebook):
         cells["exercise"].source = lessons.solution(cells["solution"])
-    regime = {**regime, **LONGER.get(name, {})} if regime else regime
+    regime = {**REGIME, **LONGER.get(path.stem, {})}
     meant = [index for index, cell in enumerate(notebook.cells) if "raises-exception" in lessons.tags(cell)]
     for cell in notebook.cells:
         cell.metadata["tags"] = [*lessons.tags(cell), "raises-exception"]
-        if cell.cell_type == "code":
-            cell.outputs, cell.execution_count = [], None
-        if "setup" in lessons.tags(cell) and regime is not None:
-            cell.source += IN_THE_KERNEL.replace("REGIME)", f"{regime})") + (FASTER if regime else "")
-    result, start = Result(name), time.perf_counter()
+        if "setup" in lessons.tags(cell) and not real:
+            cell.source += IN_THE_KERNEL + FASTER.replace("REGIME)", f"{regime})")
+    result, start = Result(path.stem), time.perf_counter()
     with TemporaryDirectory() as folder:
         for part in PROJECT:
             (Path(folder) / part).symlink_to(lessons.ROOT / part)
-        options = {"store_widget_state": False, "coalesce_streams": True, "extra_arguments": ["--log-level=40"]}
-        client = NotebookClient(notebook, timeout=1200, resources={"metadata": {"path": folder}}, **options)
         try:
-            client.execute(env={**os.environ, **lessons.ENVIRONMENT, **settings})
+            notebook = lessons.run(notebook, Path(folder), settings)
         except Exception as error:  # a cell without an end, or a kernel that died
-            result.errors.append(f"{type(error).__name__}: {str(error)[-500:]}")
+            return Result(path.stem, [f"{type(error).__name__}: {str(error)[-500:]}"])
     result.seconds = time.perf_counter() - start
     for index, cell in enumerate(notebook.cells):
         for output in cell.get("outputs", ()):
@@ -119,13 +109,13 @@ def run_lesson(name: str, notebook, settings: dict[str, str], regime: dict | Non
 
 
 @contextmanager
-def served(checkpoint: str = CHECKPOINT) -> Iterator[tuple[Hub, dict[str, str]]]:
+def served() -> Iterator[tuple[Hub, dict[str, str]]]:
     """Make and serve the stand-in: its Hub, and the settings by which a process takes it for the real one."""
     with TemporaryDirectory() as folder:
         hub = Hub(make_all(Path(folder) / "made"))
         try:
             patient = dict.fromkeys(["HF_HUB_DOWNLOAD_TIMEOUT", "HF_HUB_ETAG_TIMEOUT"], "60")
-            settings = {**environment(hub.url, Path(folder) / "home"), **patient, "AUDIOLDM_CHECKPOINT": checkpoint}
+            settings = {**environment(hub.url, Path(folder) / "home"), **patient, "AUDIOLDM_CHECKPOINT": CHECKPOINT}
             yield hub, {**settings, "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
         finally:
             hub.close()
@@ -133,15 +123,10 @@ def served(checkpoint: str = CHECKPOINT) -> Iterator[tuple[Hub, dict[str, str]]]
 
 def main() -> None:
     """Run lessons on the stand-in, and print each result as it comes."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("command", choices=["run"])
-    parser.add_argument("names", nargs="*")
-    parser.add_argument("--checkpoint", default=CHECKPOINT)
-    parser.add_argument("--whole", action="store_true", help="clips of 10.24 s in 25 steps, as of the real ones")
-    given, failed = parser.parse_args(), 0
-    with served(given.checkpoint) as (_, settings):
-        for path in lessons.lessons(given.names):
-            result = run_lesson(path.stem, lessons.read(path), settings, {} if given.whole else REGIME)
+    failed = 0
+    with served() as (_, settings):
+        for path in lessons.lessons(sys.argv[1:]):
+            result = run_lesson(path, settings)
             print(result, flush=True)
             failed += not result.ok
     sys.exit(failed)

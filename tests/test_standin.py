@@ -41,12 +41,6 @@ def served():
 
 
 @pytest.fixture(scope="module")
-def settings(served) -> dict[str, str]:
-    """The environment in which a lesson finds the stand-in as if it were the Hugging Face Hub."""
-    return served[1]
-
-
-@pytest.fixture(scope="module")
 def folder(served) -> Path:
     return served[0].repositories["cvssp/audioldm-s-full-v2"]
 
@@ -61,8 +55,8 @@ def pipe(folder):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", lessons.lessons(), ids=lambda path: path.stem)
-def test_the_lesson_and_its_solutions_pass_on_the_real_format(path, settings, capsys):
-    result = standin.run_lesson(path.stem, lessons.read(path), settings)
+def test_the_lesson_and_its_solutions_pass_on_the_real_format(path, served, capsys):
+    result = standin.run_lesson(path, served[1])
     with capsys.disabled():
         print(f"\n{result}")
     assert result.ok, str(result)
@@ -110,11 +104,10 @@ def test_a_clip_is_made_and_scored_through_the_hub(client, served):
 
 def test_the_protocol_for_a_gpu_runs_through(client, tmp_path):
     """`tools/real.py`, which docs/real.md asks for: its two experiments, small, to the tables that are sent in."""
-    setup = standin.IN_THE_KERNEL.replace("REGIME)", "{})")
     code = f"""
 import contextlib, io
 from pathlib import Path
-{setup}
+{standin.IN_THE_KERNEL}
 from tools import real
 real.FOLDER, real.SEEDS, small = Path({str(tmp_path / "real")!r}), range(2), {{"audio_length_in_s": 0.64}}
 with contextlib.redirect_stdout(io.StringIO()) as said:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import ast
-import csv
 import io
 import os
 import re
@@ -174,11 +173,9 @@ def grade(handed_in: Path, folder: Path, seconds: float = SECONDS) -> list[dict]
         points = f"{row.get('points', 0):g} of {row.get('of', 0):g}"
         print(f"{one.student:20} {one.lesson:24} {points}  {row['note']}")
         try:
-            _write(folder / "grades.csv", [row])
+            _write(folder / "grades.csv", rows)
         except OSError as error:
             print(f"{error}: close it in other programs; the marks are in nbgrader's gradebook, too.")
-    if rows:
-        _write(folder / "grades.csv", rows)
     if refused:
         print(f"Not graded: {'; '.join(refused)}.")
     return rows
@@ -213,7 +210,12 @@ def _graded(one: HandIn, folder: Path, seconds: float) -> dict:
 
 def _write(path: Path, rows: list[dict]) -> None:
     """Replace the rows of the same students and lessons in the table; marks never give way to "not graded"."""
-    table = {(row["student"], row["lesson"]): row for row in _read(path)}
+    table: dict[tuple[str, str], dict] = {}
+    if path.is_file():  # perhaps as a spreadsheet has stored it
+        text = as_text(path.read_bytes())
+        separator = max(",;\t", key=text.partition("\n")[0].count)
+        former = pd.read_csv(io.StringIO(text), sep=separator, dtype=str, keep_default_na=False)
+        table = {(row["student"], row["lesson"]): row for row in former.to_dict("records")}
     for row in rows:
         key = row["student"], row["lesson"]
         before = table.get(key, {})
@@ -224,15 +226,6 @@ def _write(path: Path, rows: list[dict]) -> None:
     frame = pd.DataFrame([*table.values()])
     frame = frame.reindex(columns=[name for name in frame if name not in last] + last)
     write_whole(path, frame.to_csv(index=False, lineterminator="\r\n").encode())
-
-
-def _read(path: Path) -> list[dict]:
-    """Return the table of an earlier run, also as a spreadsheet has stored it."""
-    if not path.is_file():
-        return []
-    text = as_text(path.read_bytes())
-    separator = max(",;\t", key=text.partition("\n")[0].count)
-    return [row for row in csv.DictReader(io.StringIO(text), delimiter=separator) if {"student", "lesson"} <= {*row}]
 
 
 def main() -> None:

@@ -90,7 +90,7 @@ def all_lessons(name: str) -> int:
     environment = {"AUDIOLDM_CHECKPOINT": name, "HF_HUB_OFFLINE": "0", "CUDA_VISIBLE_DEVICES": gpus}
     print("| lesson | result |\n| --- | --- |")
     for path in lessons.lessons():
-        result = standin.run_lesson(path.stem, lessons.read(path), environment, regime=None)
+        result = standin.run_lesson(path, environment, real=True)
         failed += not result.ok
         lesson, _, said = str(result).replace("\n    ", "<br>").partition(": ")
         print(f"| {lesson} | {said} |", flush=True)
@@ -101,16 +101,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("command", choices=["heads", "steps", "lessons"])
     parser.add_argument("names", nargs="*", default=[NAME])
-    parser.add_argument("--seconds", type=float, default=10.24, help="length of a clip")
-    parser.add_argument("--steps", type=int, default=25, help="of a clip, where steps are not the question")
-    parser.add_argument("--prompts", type=int, default=len(PROMPTS), help="only the first of them")
     given = parser.parse_args()
     print(bench.where(), flush=True)
-    settings, prompts = {"audio_length_in_s": given.seconds}, PROMPTS[: given.prompts]
     if given.command == "heads":
-        heads(given.names, prompts, {**settings, "num_inference_steps": given.steps})
+        heads(given.names, PROMPTS, {"audio_length_in_s": 10.24, "num_inference_steps": 25})
     elif given.command == "steps":
-        steps(given.names[0], prompts, settings)
+        steps(given.names[0], PROMPTS, {"audio_length_in_s": 10.24})
     else:
         return all_lessons(given.names[0])
     return 0
