@@ -26,7 +26,7 @@ LARGE = (".safetensors", ".bin")  # the Hub keeps them as LFS: the ETag is a sha
 MAIN = hashlib.sha1(b"main").hexdigest()  # the commit of repositories that the project does not pin
 REFUSALS = {  # fault -> status, error code
     "401": (401, ""), "403": (403, ""), "503": (503, ""), "gated": (403, "GatedRepo"),
-    "missing": (404, "RepoNotFound"), "revision": (404, "RevisionNotFound"),
+    "revision": (404, "RevisionNotFound"),
 }  # fmt: skip
 
 

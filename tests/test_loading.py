@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 
 import numpy as np
 import pytest
@@ -87,32 +86,14 @@ def test_auto_with_a_gpu_takes_the_real_checkpoint_if_it_can_be_had(hub, client)
     code = "result = loading._choose('cuda')"
     client.forget()
     assert client.run(code)["result"][0] == REAL
-    hub.fault = "503"
-    assert client.run(code)["result"][0] == "mini-s-v2"
+    for hub.fault in ("503", "silent"):
+        answer = client.run(code)
+        assert answer["result"][0] == "mini-s-v2" and answer["seconds"] < 25  # the Hub is silent for 30
     hub.fault = ""
     client.run(f"load_pipeline({REAL!r}, device='cpu')")
     hub.fault = "503"
     assert client.run(code)["result"][0] == REAL  # it is on this machine
     hub.fault = ""
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("fault", ["silent", "dead name server"])
-def test_auto_never_waits_for_a_hub_that_does_not_answer(fault, hub, client):
-    client.forget()
-    code = "result = loading._choose('cuda')"
-    if fault == "dead name server":  # getaddrinfo obeys no timeout: here it sleeps, as it does behind a dead resolver
-        code = (
-            "import socket, time, huggingface_hub.utils as u\n"
-            "real, socket.getaddrinfo = socket.getaddrinfo, lambda *a, **k: time.sleep(30)\n"
-            "getattr(u, 'close_session', getattr(u, 'reset_sessions', lambda: None))()\n"
-            f"{code}\nsocket.getaddrinfo = real"
-        )
-    else:
-        hub.fault = fault
-    answer = client.run(code)
-    hub.fault = ""
-    assert answer["result"][0] == "mini-s-v2" and answer["seconds"] < 25  # the resolver sleeps 30
 
 
 # ---- where and in which dtype
@@ -173,7 +154,6 @@ def test_the_real_size_loads_and_generates(tmp_path):
     """421M random weights in the shape of audioldm-s-full-v2: written, loaded, one step, on this machine."""
     if shutil.disk_usage(tmp_path).free < 4e9:
         pytest.skip("needs 4 GB of disk")
-    start = time.perf_counter()
     pipe = load_pipeline(make_repository(tmp_path / REAL, real_size=True), device="cpu")
     parameters = {part: sum(p.numel() for p in getattr(pipe, part).parameters()) for part in MODELS}
     assert {part: round(count / 1e6, 1) for part, count in parameters.items()} == {
@@ -181,4 +161,3 @@ def test_the_real_size_loads_and_generates(tmp_path):
     }  # fmt: skip
     clip = generate(pipe, "a dog barking", num_inference_steps=1, audio_length_in_s=5.12)
     assert len(clip.waveform) == 81920 and clip.peak <= 1
-    print(f"{time.perf_counter() - start:.0f} s")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -13,10 +14,9 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from packaging.requirements import Requirement
 from packaging.version import Version
 
-from tests.checkpoints import GOLDEN, change_json, lose_merges, make_repository
+from tests.checkpoints import GOLDEN, lose_merges, make_repository
 from tests.hub import ROOT
 from tests.test_loading import ONE_STEP
 from utils import clap_for, clap_similarity, generate, is_mini, loading
@@ -54,15 +54,6 @@ def test_a_mini_by_another_name_is_judged_as_one(random_checkpoint, tmp_path):
     assert checkpoint_name(plain) == "audioldm-s-full"
 
 
-def test_the_table_is_the_model_cards():
-    real = [c for c in CHECKPOINTS.values() if not c.is_mini]
-    assert [(c.parameters, c.unet_dim, c.clap_audio_dim, c.audio_conditioning) for c in real] == [
-        (421, 128, 768, False), (421, 128, 768, False), (652, 192, 1024, True), (975, 256, 768, False),
-    ]  # fmt: skip
-    assert [len(c.revision or "") for c in real] == [40, 40, 40, 0]
-    assert [CHECKPOINTS[name].unet_dim * 8 for name in MINIS] == [128, 128, 192, 256]
-
-
 @pytest.mark.parametrize("name", MINIS)
 def test_the_minis_load_and_have_their_size(name):
     pipe = load_pipeline(name, device="cpu")
@@ -79,9 +70,7 @@ def test_the_minis_load_and_have_their_size(name):
         ("model_index.json", None, "it lacks model_index.json"),
         ("unet/diffusion_pytorch_model.safetensors", None, r"it lacks unet/\*model\*"),
         ("text_encoder/model.safetensors", "half", "cannot be read"),
-        ("unet/config.json", "half", "cannot be read"),
         ("vae/config.json", "[]", "cannot be read"),
-        ("model_index.json", "", "cannot be read"),
         ("model_index.json", '{"_class_name": "MusicLDMPipeline"}', "MusicLDMPipeline"),
         ("tokenizer/vocab.json", "{", "cannot be read"),
     ],
@@ -158,14 +147,6 @@ def test_a_folder_with_tokenizer_json_alone(copy):
     assert load_pipeline(copy, device="cpu").tokenizer(PROBE).input_ids == GOLDEN
 
 
-@pytest.mark.skipif("AUDIOLDM_TOKENIZER" not in os.environ, reason="names no tokenizer of cvssp/audioldm-s-full-v2")
-def test_the_real_tokenizer_gives_the_golden_ids(copy):
-    shutil.rmtree(copy / "tokenizer")
-    shutil.copytree(os.environ["AUDIOLDM_TOKENIZER"], copy / "tokenizer")
-    change_json(copy / "tokenizer" / "tokenizer_config.json", model_max_length=512)
-    assert load_pipeline(copy, device="cpu").tokenizer(PROBE).input_ids == GOLDEN
-
-
 # ---- the day when diffusers drops the class
 
 
@@ -180,11 +161,11 @@ def test_without_the_class_the_version_to_install_is_named(random_checkpoint, mo
 
 
 def test_the_version_is_the_upper_bound_of_the_requirements_and_was_tested():
-    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
-    (bound,) = [Requirement(line) for line in lines if line.startswith("diffusers")]
-    assert f"<={loading.TESTED_DIFFUSERS}" in map(str, bound.specifier)
-    tested = (ROOT / "constraints" / "current.txt").read_text(encoding="utf-8").splitlines()
-    assert f"diffusers=={loading.TESTED_DIFFUSERS}" in tested
+    asked, tested = (
+        (ROOT / name).read_text(encoding="utf-8") for name in ("requirements.txt", "constraints/current.txt")
+    )
+    assert re.search(rf"^diffusers\b.*<={re.escape(loading.TESTED_DIFFUSERS)}$", asked, re.M)
+    assert f"diffusers=={loading.TESTED_DIFFUSERS}" in tested.splitlines()
 
 
 # ---- what is said and what is not
