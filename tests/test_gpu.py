@@ -81,16 +81,10 @@ def test_generate_is_the_model_cards_snippet_alone_and_in_a_batch(lab):
 
 
 def test_a_cancelled_clip_leaves_the_pipeline_as_it_was(lab):
-    before, seen = lab.wave(), []
-
-    def stop(step, timestep, latents) -> None:
-        seen.append(latents.device.type)
-        if step == 1:
-            raise InterruptedError
-
-    with pytest.raises(InterruptedError):
-        lab.clip(callback=stop)
-    assert seen == [lab.device] * 2 and np.array_equal(lab.wave(), before)
+    before = lab.wave()
+    with pytest.raises(ZeroDivisionError):
+        lab.clip(callback=lambda step, timestep, latents: 1 / (step - 1))
+    assert np.array_equal(lab.wave(), before)
 
 
 def test_a_recording_is_encoded_decoded_and_kept_by_a_callback(lab):
@@ -131,20 +125,15 @@ def learn(pipe, clip: Clip, parameters: list, embedding) -> list[float]:
     return train(parameters, loss_of, steps=10, learning_rate=1e-2)
 
 
-def test_textual_inversion_learns(lab):
-    pipe = lab.load(dtype="float32")
-    pipe.unet.requires_grad_(False)
-    word = torch.nn.Parameter(encode_prompt(pipe, PROMPT).to(pipe.device).clone())
-    losses = learn(pipe, lab.clip(), [word], lambda: torch.nn.functional.normalize(word))
-    assert losses[-1] < losses[0]
-
-
-def test_lora_learns_and_comes_off_to_the_bit(lab):
+def test_a_word_and_a_lora_learn_and_the_lora_comes_off_to_the_bit(lab):
     from peft import LoraConfig
 
     pipe = lab.load(dtype="float32")
     pipe.unet.requires_grad_(False)
     before, embedding = lab.wave(pipe), encode_prompt(pipe, PROMPT).to(pipe.device)
+    word = torch.nn.Parameter(embedding.clone())
+    losses = learn(pipe, lab.clip(), [word], lambda: torch.nn.functional.normalize(word))
+    assert losses[-1] < losses[0]
     torch.manual_seed(0)
     pipe.unet.add_adapter(LoraConfig(r=8, lora_alpha=8, target_modules=LAYERS))
     losses = learn(pipe, lab.clip(), [p for p in pipe.unet.parameters() if p.requires_grad], lambda: embedding)

@@ -246,7 +246,7 @@ def test_the_clone_is_small():
 
 
 def test_a_clone_by_git_for_windows_has_the_bytes_of_every_other():
-    asked = command("git", "check-attr", "text", "eol", "Makefile", ".ci/run", "a.py", "a.safetensors", "a.wav")
+    asked = command("git", "check-attr", "text", "eol", "--", "Makefile", ".ci/run", "a.py", "a.safetensors", "a.wav")
     values = [line.split(": ")[2] for line in asked.splitlines()]
     assert values == ["auto", "lf"] * 3 + ["unset", "lf"] * 2
 

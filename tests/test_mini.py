@@ -43,19 +43,11 @@ def test_quality_and_background_are_audible():
         assert np.mean(behind**2) > 1.2 * np.mean(clean**2)
 
 
-def test_same_seed_same_data():
-    assert np.array_equal(data.clip_at(1, 17), data.clip_at(1, 17))
-    assert data.captions_at(1, 17, 5) == data.captions_at(1, 17, 5)
-    assert data.scene_at(1, 17) != data.scene_at(2, 17) or data.scene_at(1, 18) != data.scene_at(2, 18)
-
-
 def test_captions_and_scenes_have_what_their_sound_can_have():
     rng = np.random.default_rng(0)
-    assert all(
-        len(captions.say(Scene(sound, quality="noisy", background="birds"), rng).split()) > 1 for sound in CLASSES
-    )
     assert captions.say_nothing(rng) == ""
     assert "quality" in " ".join(captions.say_nothing(rng, "noisy").lower() for _ in range(50))
+    assert np.array_equal(data.clip_at(1, 17), data.clip_at(1, 17))
     for scene in [captions.draw_scene(rng) for _ in range(500)]:
         assert (scene.pitch is not None) == (scene.sound in PITCHED)
         assert (scene.tempo is not None) == (scene.sound in TIMED)
@@ -106,14 +98,10 @@ def test_the_whole_recipe_makes_folders_that_diffusers_loads(smoke):
         audio = pipe("a dog", num_inference_steps=1, audio_length_in_s=0.64).audios
         assert audio.shape == (1, 10240) and np.isfinite(audio).all()
         assert pipe.unet.config.block_out_channels[0] == UNET_WIDTH[name]
-
-
-def test_a_member_that_grew_out_of_another_says_so_and_keeps_what_it_began_as(smoke):
+    again = Family(smoke.state, smoke.checkpoints, Recipe.smoke(), say=lambda text: pytest.fail(f"did work: {text}"))
+    again.unet("mini-s")
     facts = json.loads((smoke.checkpoints / "mini-l" / "training.json").read_text())
     assert (facts["began_as"], facts["began_after"], facts["samples_before"]) == ("mini-s-v2", 2, 84)
-    assert "began_as" not in json.loads((smoke.checkpoints / "mini-m" / "training.json").read_text())
-    kept = smoke._beginning("mini-l")["model"]
-    assert kept.keys() == smoke.unet("mini-l").state_dict().keys()
 
 
 def test_the_scoring_clap_is_a_transformers_folder_with_a_fast_front_end(smoke):
@@ -158,11 +146,6 @@ def test_recipes_are_trained_judged_and_compared_with_the_first(smoke, monkeypat
     assert len(lines) == 4 and lines[2].endswith("| - |") and lines[3].endswith("+0.0 points (+0.0 to +0.0) |")
 
 
-def test_a_second_run_of_the_recipe_redoes_nothing(smoke):
-    again = Family(smoke.state, smoke.checkpoints, Recipe.smoke(), say=lambda text: pytest.fail(f"did work: {text}"))
-    again.unet("mini-s")
-
-
 def test_the_paraphrases_are_not_in_the_grammar():
     rng = np.random.default_rng(0)
     drawn = [captions.draw_caption(rng)[0].lower() for _ in range(20_000)]
@@ -184,15 +167,10 @@ def test_robustness_is_measured_on_any_checkpoint_and_its_table_written(smoke, m
 
 
 def test_how_much_a_clip_obeys_is_counted_over_what_was_asked():
-    scenes = [Scene("dog", "high", "fast")] * 3
-    heard = {"pitch": np.eye(4)[[3, 3, 1]], "tempo": np.eye(4)[[3, 1, 3]]}
-    assert robustness._both_right(heard, scenes).tolist() == [True, False, False]
     scene = Scene("dog", "high", "fast", "noisy", "rain")
     logits = {"sounds": np.eye(len(CLASSES))[[CLASSES.index("dog")]], "pitch": np.eye(4)[[3]]}
     logits |= {"tempo": np.eye(4)[[1]], "quality": np.eye(4)[[2]], "background": np.eye(5)[[0]]}
     assert evaluate.obeyed(logits, [scene]) == [3 / 5]
-    line = evaluate._line(evaluate.obedience(logits, [scene]))
-    assert line.startswith("class 1.000  top3 1.000  pitch 1.000  tempo 0")
 
 
 def test_more_training_pays_as_the_readme_says():
