@@ -38,7 +38,7 @@ def make_repository(
 ) -> Path:
     """Write an AudioLDM; with `real_size`, one of the 421M parameters of audioldm-s-full-v2."""
     import torch
-    from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+    from diffusers import AutoencoderKL, DDIMScheduler
     from transformers import ClapTextConfig, ClapTextModelWithProjection, SpeechT5HifiGan, SpeechT5HifiGanConfig
 
     text, vae, layers, groups = text_config(), (4, 8, 16), 1, 4
@@ -55,13 +55,7 @@ def make_repository(
                 set_alpha_to_one=False, steps_offset=1,
             ),
             "text_encoder": ClapTextModelWithProjection(ClapTextConfig(**text)),
-            "unet": UNet2DConditionModel(
-                sample_size=128, in_channels=8, out_channels=8, block_out_channels=unet_channels,
-                layers_per_block=layers, cross_attention_dim=unet_channels, norm_num_groups=groups,
-                attention_head_dim=8, down_block_types=("DownBlock2D",) + ("CrossAttnDownBlock2D",) * 3,
-                up_block_types=("CrossAttnUpBlock2D",) * 3 + ("UpBlock2D",), class_embed_type="simple_projection",
-                projection_class_embeddings_input_dim=512, class_embeddings_concat=True,
-            ),
+            "unet": make_unet(unet_channels, layers, groups),
             "vae": AutoencoderKL(
                 in_channels=1, out_channels=1, latent_channels=8, block_out_channels=vae, norm_num_groups=groups,
                 down_block_types=("DownEncoderBlock2D",) * 3, up_block_types=("UpDecoderBlock2D",) * 3,
@@ -86,6 +80,19 @@ def make_repository(
     if in_2023:
         _back_to_2023(folder)
     return folder
+
+
+def make_unet(channels: tuple[int, ...], layers: int = 2, groups: int = 32, heads: int | list[int] = 8) -> Any:
+    """Return a UNet of the Hub's form."""
+    from diffusers import UNet2DConditionModel
+
+    return UNet2DConditionModel(
+        sample_size=128, in_channels=8, out_channels=8, block_out_channels=channels, layers_per_block=layers,
+        cross_attention_dim=channels, attention_head_dim=heads, norm_num_groups=groups,
+        down_block_types=("DownBlock2D",) + ("CrossAttnDownBlock2D",) * 3,
+        up_block_types=("CrossAttnUpBlock2D",) * 3 + ("UpBlock2D",), class_embed_type="simple_projection",
+        projection_class_embeddings_input_dim=512, class_embeddings_concat=True,
+    )  # fmt: skip
 
 
 def make_clap(folder: Path) -> Path:

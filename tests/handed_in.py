@@ -10,11 +10,9 @@ while True:
             time.sleep(1)
     except BaseException:
         pass"""
-FULL = "\nwith open('full', 'wb') as file:\n    file.seek(2**30)\n    file.write(b'x')"
+FULL = RIGHT["exercise-2"] + "\nwith open('full', 'wb') as file:\n    file.seek(2**30)\n    file.write(b'x')"
 ERASING = """import shutil, tempfile
 from pathlib import Path
-Path("outputs").mkdir(exist_ok=True)
-Path("outputs/dog.wav").write_text("7.04")
 Path(tempfile.gettempdir(), "dog.wav").write_text("7.04")
 Path("utils/dog.wav").write_text("7.04")
 for path in Path.cwd().parent.rglob("*.db"):
@@ -31,26 +29,10 @@ HANDED_IN = {  # student -> (answers, points of 3, whether it is graded)
     "endless": ({**RIGHT, "exercise-1": "while True:\n    pass"}, 2, True),
     "deaf": ({**RIGHT, "exercise-1": DEAF}, 0, False),
     "no-checks": ({**RIGHT, "check-1": None, "check-2": None}, 3, True),
-    "faking": (
-        {
-            "exercise-1": "import utils.checks\nutils.checks.check = print",
-            "check-1": "print('Right')",
-            "exercise-2": "print('3 of 3')\n3.0",
-            "check-2": "3.0",
-        },
-        0,
-        True,
-    ),
-    "loud-then-leaving": (
-        {
-            "exercise-1": "length = 7.04\nfor _ in range(20_000):\n    print('x' * 1000)",
-            "exercise-2": RIGHT["exercise-2"] + "\n\nraise SystemExit",
-        },
-        3,
-        True,
-    ),
+    "faking": ({"exercise-1": "import utils.checks\nutils.checks.check = print", "check-1": "print('Right')"}, 0, True),
+    "loud": ({**RIGHT, "exercise-1": "length = 7.04\nfor _ in range(20_000):\n    print('x' * 1000)"}, 3, True),
     "greedy": (
-        {"exercise-1": "length = len(bytearray(64 * 2**30))", "exercise-2": RIGHT["exercise-2"] + FULL},
+        {"exercise-1": "length = len(bytearray(64 * 2**30))", "exercise-2": FULL},
         2,
         True,
     ),

@@ -115,11 +115,9 @@ class _Handler(BaseHTTPRequestHandler):
         start = int(asked.removeprefix("bytes=").split("-")[0]) if asked else 0
         if start:
             headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
-        cut = path.suffix in LARGE and self.command == "GET" and self.hub.fault in ("cut", "stalled")
+        cut = path.suffix in LARGE and self.command == "GET" and self.hub.fault == "cut"
         body = data[start : len(data) // 2] if cut else data[start:]
         self._send(206 if start else 200, body, headers, length=len(data) - start)
-        if cut and self.hub.fault == "stalled":
-            time.sleep(30)
         self.close_connection = self.close_connection or cut
 
     def _refuse(self, status: int, code: str = "", headers: dict[str, str] | None = None) -> None:

@@ -14,13 +14,13 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tests.checkpoints import UNET, make_all
 from tests.hub import Hub, environment
 from tools import lessons
+from tools.notebook import exercises, solution
 
 CHECKPOINT = "audioldm-s-full-v2"
 REGIME = {"num_inference_steps": 3, "audio_length_in_s": 0.64}
@@ -51,61 +51,43 @@ utils.sweeps.generate_batch = _quick
 """
 
 
-@dataclass
-class Result:
-    """The result of a lesson: errors, checks that did not say Right, the count of those that did, and seconds."""
-
-    name: str
-    errors: list[str] = field(default_factory=list)
-    refused: list[str] = field(default_factory=list)
-    right: int = 0
-    seconds: float = 0.0
-
-    @property
-    def ok(self) -> bool:
-        return not self.errors and not self.refused and self.right > 0
-
-    def __str__(self) -> str:
-        said = "".join(f"\n    {line}" for line in (*self.errors[:3], *self.refused))
-        verdict = "ok" if self.ok else "NOT OK"
-        return f"{self.name}: {verdict}, {self.right} checks said Right, {self.seconds:.0f} s{said}"
-
-
-def run_lesson(path: Path, settings: dict[str, str], real: bool = False) -> Result:
+def run_lesson(path: Path, settings: dict[str, str], real: bool = False) -> tuple[bool, str]:
     """Run a lesson with its solutions, in a folder with nothing but the project; to its end in spite of errors.
 
+    Return whether nothing failed and all checks said Right, and a report: the counts, then a line for each fault.
     With `real` nothing of it is made shorter, for real checkpoints (`tools/real.py`).
     """
     notebook = lessons.read(path)
-    for cells in lessons.exercises(notebook):
-        cells["exercise"].source = lessons.solution(cells["solution"])
+    for cells in exercises(notebook):
+        cells["exercise"].source = solution(cells["solution"])
     regime = {**REGIME, **LONGER.get(path.stem, {})}
     meant = [index for index, cell in enumerate(notebook.cells) if "raises-exception" in lessons.tags(cell)]
     for cell in notebook.cells:
         cell.metadata["tags"] = [*lessons.tags(cell), "raises-exception"]
         if "setup" in lessons.tags(cell) and not real:
             cell.source += IN_THE_KERNEL + FASTER.replace("REGIME)", f"{regime})")
-    result, start = Result(path.stem), time.perf_counter()
+    faults, right, start = [], 0, time.perf_counter()
     with TemporaryDirectory() as folder:
         for part in PROJECT:
             (Path(folder) / part).symlink_to(lessons.ROOT / part)
         try:
             notebook = lessons.run(notebook, Path(folder), settings)
         except Exception as error:  # a cell without an end, or a kernel that died
-            return Result(path.stem, [f"{type(error).__name__}: {str(error)[-500:]}"])
-    result.seconds = time.perf_counter() - start
+            return False, f"{path.stem}: NOT OK, {type(error).__name__}: {str(error)[-500:]}"
     for index, cell in enumerate(notebook.cells):
         for output in cell.get("outputs", ()):
             if output.output_type == "error" and index not in meant:
                 line = cell.source.strip().splitlines()[0]
-                result.errors.append(f"cell {cell.execution_count} ({line}): {output.ename}: {output.evalue[:300]}")
+                faults.append(f"cell {cell.execution_count} ({line}): {output.ename}: {output.evalue[:300]}")
         if "check" in lessons.tags(cell):
             said = "".join(output.get("text") or output.get("evalue", "") for output in cell.outputs).strip()
             if said.startswith("Right"):
-                result.right += 1
+                right += 1
             else:
-                result.refused.append(f"check in cell {cell.execution_count}: {said.splitlines()[0] if said else '-'}")
-    return result
+                faults.append(f"check in cell {cell.execution_count}: {said.splitlines()[0] if said else '-'}")
+    seconds = time.perf_counter() - start
+    verdict = f"{path.stem}: {'NOT OK' if faults else 'ok'}, {right} checks said Right, {seconds:.0f} s"
+    return not faults, "\n    ".join([verdict, *faults])
 
 
 @contextmanager
@@ -126,9 +108,9 @@ def main() -> None:
     failed = 0
     with served() as (_, settings):
         for path in lessons.lessons(sys.argv[1:]):
-            result = run_lesson(path, settings)
-            print(result, flush=True)
-            failed += not result.ok
+            fine, said = run_lesson(path, settings)
+            print(said, flush=True)
+            failed += not fine
     sys.exit(failed)
 
 

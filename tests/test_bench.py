@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from functools import partial
 
 from tools import bench
 
@@ -15,13 +14,5 @@ def test_the_table_compares_every_way_with_the_first(pipe, monkeypatch, capsys):
     found = {name: (float(seconds), float(ratio), snr) for name, seconds, ratio, snr in rows}
     assert list(found) == list(bench.variants(pipe)) and all(seconds > 0 for seconds, _, _ in found.values())
     assert found["the card's snippet"][1:] == (1.0, "")
-    assert int(found["generate"][2]) > 60 > int(found["DPM-Solver++, 5 steps"][2])
-
-
-def test_shares_add_up_and_operations_grow_with_the_steps(pipe):
-    said = [bench.stages(pipe, partial(bench.snippet, pipe, num_inference_steps=steps)) for steps in (1, 4)]
-    shares = [[int(share) for share in re.findall(r"(\d+)%", text)] for text in said]
-    assert all(len(share) == 4 and abs(sum(share) - 100) <= 2 for share in shares)
-    few, many = (float(re.search(r"([\d.]+) GFLOP", text)[1]) for text in said)
-    assert many > few
     assert re.match(r"20\d\d-\d\d-\d\d: .+, Python 3\.\d+\.\d+, torch \d.*, transformers \d", bench.where())
+    assert int(found["generate"][2]) > 60 > int(found["DPM-Solver++, 5 steps"][2])

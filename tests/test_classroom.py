@@ -18,22 +18,24 @@ from tests.handed_in import ERASING, HANDED_IN, READING, RIGHT
 from tests.test_lessons import CODE, TEXT, exercise
 from tools import classroom, lessons
 from tools.handins import hand_ins, identifier
+from tools.notebook import exercises
 
+CHECK = """\
+{}
+
+with check():
+    assert {}, "Not yet."
+    assert {}, "Wrong."
+    print("Right.")"""
 EXERCISES = [  # stub, check, solution
     (
         "length = None\n# your code here",
-        "from utils import check\n\nwith check():\n"
-        '    assert length, "Not yet: put it into `length`."\n'
-        '    assert length >= 7, f"Wrong: {length} s is shorter than 7 s."\n'
-        '    print("Right: the shortest one.")',
+        CHECK.format("from utils import check", "length", "length >= 7"),
         "length = 22 * step",
     ),
     (
         "def double(x):\n    # your code here\n    return x",
-        "goal = 4\n\nwith check():\n"
-        '    assert double(2) != 2, "Not yet: `double` gives back what it gets."\n'
-        '    assert double(2) == goal, "Wrong: that is not twice as much."\n'
-        '    print("Right.")',
+        CHECK.format("goal = 4", "double(2) != 2", "double(2) == goal"),
         "def double(x):\n    return 2 * x",
     ),
 ]
@@ -118,7 +120,7 @@ def test_students_get_stubs_and_checks_and_the_teacher_solutions_and_hidden_test
 def test_every_exercise_of_a_lesson_becomes_graded(path):
     made = classroom.source(lessons.read(path))
     marks = [cell.metadata["nbgrader"] for cell in made.cells if "nbgrader" in cell.metadata]
-    numbers = range(1, len(lessons.exercises(lessons.read(path))) + 1)
+    numbers = range(1, len(exercises(lessons.read(path))) + 1)
     assert [mark["grade_id"] for mark in marks] == [f"{kind}-{n}" for n in numbers for kind in ("exercise", "check")]
     assert all(mark["points"] in (1, 2, 3) for mark in marks if mark["grade"])
 

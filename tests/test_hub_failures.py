@@ -81,7 +81,7 @@ def test_refusals(fault, words, hub, client):
     assert answer["out"] == "" and not hub.downloaded()  # no word of a download that did not begin
 
 
-@pytest.mark.parametrize("fault", ["cdn 403", "cut", pytest.param("stalled", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("fault", ["cdn 403", "cut"])
 def test_a_download_that_breaks_off_is_finished_by_the_next_call(fault, hub, client):
     hub.fault = fault
     answer = client.run(LOAD)

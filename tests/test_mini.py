@@ -1,4 +1,4 @@
-"""The recipe: sounds and captions are what they say, a killed training ends in the same place, all stages run."""
+"""The recipe: sounds and captions, a killed training, all stages; and the ear, which is taught on recordings."""
 
 from __future__ import annotations
 
@@ -7,13 +7,18 @@ import re
 
 import numpy as np
 import pytest
+import safetensors.torch
+import soundfile
 import torch
+from diffusers import AutoencoderKL
 from librosa.feature import spectral_centroid
 from librosa.onset import onset_detect
 
-from mini import captions, cards, data, evaluate, real_sound, recipes, robustness, sounds
+from mini import captions, cards, data, ear, evaluate, real_sound, recipes, robustness, sounds
+from mini.evaluate import load
 from mini.loop import train
-from mini.parts import UNET_WIDTH, make_unet
+from mini.parts import CHECKPOINTS, UNET_WIDTH, make_unet, make_vae
+from mini.recordings import FOLDER
 from mini.sounds import CLASSES, PITCHED, TIMED, Scene, render
 from mini.train import Family, Recipe
 from mini.unet import widen
@@ -76,23 +81,41 @@ def test_a_killed_training_ends_in_the_same_place(tmp_path, monkeypatch):
         assert torch.equal(a, b)
 
 
+ENTRY = "Files: etc/samples/{}.flac\nCopyright: 2011 A. Player\n{}http://example.org/{}\nLicense: {}\n\n"
+PACKAGE = ("bell", "loop_amen", "crow", "drum", "gong", "tabla_na", "misc_crow", "unnamed", "unfree")
+
+
 @pytest.fixture(scope="module")
-def smoke(tmp_path_factory):
+def package(tmp_path_factory):
+    """A stand-in of the Debian package: strokes of noise, and a copyright file in its form."""
+    folder, rng = tmp_path_factory.mktemp("samples"), np.random.default_rng(0)
+    told = ""
+    for number, name in enumerate(PACKAGE):
+        stroke = rng.normal(0, 0.2, 2_000 + 3_000 * number) * np.linspace(1, 0, 2_000 + 3_000 * number)
+        soundfile.write(folder / f"{name}.flac", stroke, 44_100)
+        if name != "unnamed":
+            told += ENTRY.format(name, "Source: " if number % 2 else "", number, "MIT" if name == "unfree" else "CC0")
+    folder.joinpath("copyright").write_text(told)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(real_sound, "SAMPLES", folder)
+        patch.setattr(real_sound, "COPYRIGHT", folder / "copyright")
+        patch.setattr(real_sound, "FONT", folder / "missing.sf2")
+        patch.setattr(ear, "STAMPS", folder / "missing")
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def smoke(tmp_path_factory, package):
     folder = tmp_path_factory.mktemp("smoke")
     family = Family(folder, folder / "checkpoints", Recipe.smoke(), say=lambda _: None)
-    folder.joinpath("checkpoints").mkdir()
-    with pytest.MonkeyPatch.context() as patch:  # test_ear.py has recordings
-        patch.setattr(real_sound, "SAMPLES", folder / "missing")
-        patch.setattr(real_sound, "FONT", folder / "missing")
-        for name in UNET_WIDTH:
-            family.export(name)
-        family.export_clap()
+    family.checkpoints.mkdir()
+    for name in UNET_WIDTH:
+        family.export(name)
+    family.export_clap()
     return family
 
 
 def test_the_whole_recipe_makes_folders_that_diffusers_loads(smoke):
-    from mini.evaluate import load
-
     for name in UNET_WIDTH:
         pipe = load(smoke.checkpoints / name)
         audio = pipe("a dog", num_inference_steps=1, audio_length_in_s=0.64).audios
@@ -134,9 +157,8 @@ def test_a_widened_unet_computes_the_same_and_can_learn_more():
         widen(make_unet(16), 24)
 
 
+@pytest.mark.slow
 def test_recipes_are_trained_judged_and_compared_with_the_first(smoke, monkeypatch):
-    from mini.evaluate import load
-
     def noise(pipe, prompts):
         return list(np.random.default_rng(0).normal(0, 0.1, (len(prompts), 10_240)).astype(np.float32))
 
@@ -177,3 +199,65 @@ def test_more_training_pays_as_the_readme_says():
     gain = cards.ordering()["mini-s-v2", "mini-s"]
     assert gain["n"] == len(CLASSES) and gain["low"] > 0
     assert cards.ordering_table() in (cards.CHECKPOINTS.parent / "README.md").read_text(encoding="utf-8")
+
+
+# ---- the ear
+
+
+def test_only_recordings_named_cc0_are_trained_on_and_none_that_is_held_out(package):
+    assert real_sound.licensed().keys() == set(PACKAGE) - {"loop_amen", "unnamed", "unfree"}
+    assert real_sound.licensed()["crow"] == ("A. Player", "http://example.org/2")
+    trained, held = ([path.stem for path in paths] for paths in real_sound.split())
+    assert trained == ["crow", "drum", "gong"]  # every fourth in name order is held out: bell, loop_amen, unfree
+    assert held == ["bell", "misc_crow", "tabla_na"]
+
+
+def test_the_ear_is_taught_on_exported_and_measured(smoke):
+    taught, before = smoke.ear.state_dict(), smoke.decoder.state_dict()
+    assert any(not torch.equal(taught[name], before[name]) for name in taught if "encoder.conv_in" in name)
+    shipped = safetensors.torch.load_file(smoke.checkpoints / "mini-m" / "vae" / "diffusion_pytorch_model.safetensors")
+    assert all(torch.equal(shipped[name], value.half()) for name, value in taught.items())
+    found = ear.measure(smoke, clips=2)
+    counts = {kind: row["n"] for kind, row in found["kinds"].items()}
+    assert counts == {"computed": 2, "tabla": 1, "other CC0 samples": 2}
+    assert 0 < found["latents moved"] < 1 and found["recordings"] == 3
+
+
+def test_without_recordings_the_recipe_says_so_and_goes_on(smoke, tmp_path, monkeypatch):
+    told = []
+    monkeypatch.setattr(real_sound, "SAMPLES", tmp_path / "missing")
+    bare = Family(tmp_path, tmp_path, Recipe.smoke(), say=told.append)
+    bare.decoder = smoke.decoder
+    assert bare.ear is smoke.decoder
+    assert [("sonic-pi-samples" in line, "not installed" in line) for line in told] == [(True, True), (False, True)]
+
+
+@pytest.mark.slow
+def test_the_same_latents_are_heard_through_every_vae(shipped):
+    vaes = {"one": shipped, "the same": shipped, "deaf": make_vae().eval()}
+    found = ear.hidden(load(CHECKPOINTS / "mini-s-v2"), vaes)
+    assert found["one"] == found["the same"] > 0.7 and found["deaf"] < 0.3
+
+
+@pytest.fixture(scope="module")
+def shipped():
+    return AutoencoderKL.from_pretrained(CHECKPOINTS / "mini-s-v2" / "vae").eval()
+
+
+BARS = {  # files -> the largest median RMS error in dB; before it was taught on with real sound: 6.8 to 22.7
+    "tabla/*": 6, "tabla_loop.*": 6.5, "safari_loop.*": 5.5, "crow.*": 8, "guitar.*": 8.5, "till.*": 9.5, "bell.*": 11,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("files", BARS)
+def test_the_shipped_vae_holds_recordings_that_it_was_not_trained_on(shipped, files):
+    found = [ear.as_given(one) for one in real_sound.waveforms(sorted(FOLDER.glob(files)))]
+    assert found and np.median(ear.errors(shipped, np.stack(found))) <= BARS[files]
+
+
+def test_the_shipped_vae_is_one_and_still_holds_computed_clips_and_silence(shipped):
+    computed = np.stack([data.clip_mel(data.TEST_SEED, i) for i in range(12)])
+    assert np.median(ear.errors(shipped, computed)) <= 3.2
+    assert ear.errors(shipped, np.full((1, 256, 64), np.log(1e-5))) <= 3
+    weights = {(CHECKPOINTS / name / "vae" / "diffusion_pytorch_model.safetensors").read_bytes() for name in UNET_WIDTH}
+    assert len(weights) == 1

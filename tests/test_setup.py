@@ -210,11 +210,10 @@ def test_the_stamp_or_a_clone_wins(tmp_path, service, on_github):
     [
         session().replace("github.com", "github.com.evil.example"),
         session("owner/name", "--upload-pack=evil"),
-        session("owner/name", "v1;touch+evil"),
         session(name=LINK.format("another/one", "v1")),
         session(name="fileId=1aBcD", path="fileId=1aBcD"),
     ],
-    ids=range(5),
+    ids=range(4),
 )
 def test_a_service_that_lies_or_does_not_know_is_not_believed(tmp_path, service, on_github, answer):
     service[0].write_text(answer)

@@ -27,7 +27,6 @@ from utils import (
     is_mini,
     load_pipeline,
     regime,
-    sweep,
 )
 from utils.checkpoints import PROBE
 
@@ -56,10 +55,10 @@ def pipe(folder):
 @pytest.mark.slow
 @pytest.mark.parametrize("path", lessons.lessons(), ids=lambda path: path.stem)
 def test_the_lesson_and_its_solutions_pass_on_the_real_format(path, served, capsys):
-    result = standin.run_lesson(path, served[1])
+    fine, said = standin.run_lesson(path, served[1])
     with capsys.disabled():
-        print(f"\n{result}")
-    assert result.ok, str(result)
+        print(f"\n{said}")
+    assert fine, said
 
 
 # ---- what is real about it
@@ -69,11 +68,7 @@ def test_the_lesson_and_its_solutions_pass_on_the_real_format(path, served, caps
 def test_each_checkpoint_has_the_real_format(hub_id, served):
     folder = served[0].repositories[hub_id]
     pipe = load_pipeline(folder, device="cpu")
-    scheduler = pipe.scheduler.config
-    assert (scheduler.prediction_type, scheduler.timestep_spacing, scheduler.steps_offset) == ("epsilon", "leading", 1)
-    assert pipe.vae_scale_factor == 4 and type(pipe.vocoder).__name__ == "SpeechT5HifiGan"
-    assert pipe.unet.config.projection_class_embeddings_input_dim == 512
-    assert pipe.tokenizer(PROBE).input_ids == GOLDEN
+    assert pipe.vae_scale_factor == 4 and pipe.tokenizer(PROBE).input_ids == GOLDEN
     assert regime(pipe) == {"num_inference_steps": 25, "audio_length_in_s": 10.24}
     assert not is_mini(pipe) and clap_for(pipe) == CLAP
     pickled = sorted(path.suffix for path in folder.glob("*/*") if path.suffix in (".bin", ".safetensors"))
@@ -102,14 +97,14 @@ def test_a_clip_is_made_and_scored_through_the_hub(client, served):
     assert (extractor.sampling_rate, extractor.nb_max_samples, extractor.truncation) == (48000, 480000, "rand_trunc")
 
 
-def test_the_protocol_for_a_gpu_runs_through(client, tmp_path):
-    """`tools/real.py`, which docs/real.md asks for: its two experiments, small, to the tables that are sent in."""
+def test_the_protocol_for_a_gpu_runs_through(client, tmp_path, monkeypatch):
+    """Of docs/real.md: the two experiments of `tools/real.py`, small, to the tables that are sent in, and the code."""
     code = f"""
 import contextlib, io
 from pathlib import Path
 {standin.IN_THE_KERNEL}
 from tools import real
-real.FOLDER, real.SEEDS, small = Path({str(tmp_path / "real")!r}), range(2), {{"audio_length_in_s": 0.64}}
+real.FOLDER, real.SEEDS, small = Path({str(tmp_path / "outputs" / "real")!r}), range(2), {{"audio_length_in_s": 0.64}}
 with contextlib.redirect_stdout(io.StringIO()) as said:
     real.heads(["audioldm-s-full-v2"], real.PROMPTS[:3], {{**small, "num_inference_steps": 2}})
     real.steps("audioldm-s-full-v2", real.PROMPTS[:3], small, (10, 11))
@@ -122,21 +117,11 @@ result = said.getvalue()
         r"\| audioldm-s-full-v2 \| -?0\.\d{3} \| -?0\.\d{3} \| .*n = 3\) \| (an effect|maybe|none shown) \|", said
     )
     assert re.search(r"^\| 10 \| -?0\.\d{3} \| 0\.328 \|  \|", said, re.M) and "Knee: 1" in said, said
-    files = {label: list((tmp_path / "real").glob(f"heads/*/{label}/**/*.wav")) for label in ("hub", "original")}
-    assert [len(found) for found in files.values()] == [6, 6], files
-
-
-def test_the_protocols_listening_test_finds_its_clips(pipe, tmp_path, monkeypatch):
-    """The code of docs/real.md, with two tables as `tools.real heads` leaves them."""
-    (code,) = re.findall(r"```python\n(.*?)```", (lessons.ROOT / "docs" / "real.md").read_text(encoding="utf-8"), re.S)
     monkeypatch.chdir(tmp_path)
-    for label in ("hub", "original"):
-        folder = tmp_path / "outputs" / "real" / "heads" / "audioldm-s-full-v2" / label
-        grid = {"num_inference_steps": 1, "audio_length_in_s": 0.64, "seeds": range(2), "progress": False}
-        sweep(pipe, ["rain", "a dog"], folder=folder, **grid).to_csv(folder / "table.csv", index=False)
+    (code,) = re.findall(r"```python\n(.*?)```", (lessons.ROOT / "docs" / "real.md").read_text(encoding="utf-8"), re.S)
     names: dict = {}
     exec(textwrap.dedent(code), names)
-    assert [len(table) for table in names["first"]] == [2, 2]
+    assert [len(table) for table in names["first"]] == [3, 3]
 
 
 # ---- float16, as far as a CPU can take it

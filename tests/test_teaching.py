@@ -1,4 +1,4 @@
-"""Lesson 08's training: stopped, killed and spoiled, it ends as if nothing had been; a sheet comes off exactly."""
+"""Lesson 08's training: stopped, killed and spoiled, it ends as if nothing had been."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 import torch
 
-import utils
 from tools import lessons
 from utils import Clip, train
 
@@ -164,35 +163,6 @@ def test_the_bar_can_be_switched_off(monkeypatch, capfd, variable):
     monkeypatch.setenv(variable, "1" if variable == "TQDM_DISABLE" else "0")
     learn(steps=3)
     assert capfd.readouterr().err == ""
-
-
-def test_a_sheet_changes_the_sound_comes_off_exactly_and_comes_back_from_its_file(tmp_path):
-    from peft import LoraConfig
-
-    def wave() -> np.ndarray:
-        return utils.generate(pipe, "rain", num_inference_steps=2, audio_length_in_s=0.64).waveform
-
-    pipe = utils.load_pipeline("mini-s-v2", device="cpu", dtype="float32")
-    pipe.unet.requires_grad_(False)
-    before = wave()
-    pipe.unet.add_adapter(LoraConfig(r=2, target_modules=["to_q", "conv1"]), adapter_name="new")
-    sheet = [p for p in pipe.unet.parameters() if p.requires_grad]
-    noisy, t, told = torch.randn(1, 8, 8, 8), torch.tensor([500]), torch.ones(1, 64) / 8
-
-    def loss_of(step: int) -> torch.Tensor:
-        return pipe.unet(noisy, t, None, class_labels=told).sample.square().mean()
-
-    losses = train(sheet, loss_of, steps=12, learning_rate=0.02)
-    on = wave()
-    assert losses[-1] < losses[0] and np.abs(on - before).max() > 1e-3
-    pipe.unet.save_lora_adapter(tmp_path, adapter_name="new")
-    pipe.unet.delete_adapters("new")
-    assert (wave() == before).all()
-    kept = {"prefix": None, "weight_name": "pytorch_lora_weights.safetensors"}
-    pipe.unet.load_lora_adapter(tmp_path, adapter_name="again", **kept)
-    assert np.abs(wave() - on).max() < 1e-4
-    pipe.unet.set_adapters(["again"], [0.0])
-    assert np.abs(wave() - before).max() < 1e-4
 
 
 def test_the_recordings_are_small_readable_and_made_by_the_recipe():

@@ -26,6 +26,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from tools import lessons
+from tools import notebook as form
 
 TRIED = lessons.ROOT / "outputs" / "tried"
 BEGINS = {"solution": "Right", "ALSO_RIGHT": "Right", "WRONG": "Wrong"}  # kind of answer -> the feedback to it
@@ -39,12 +40,12 @@ def module(lesson: str) -> ModuleType:
 def exercise(lesson: str, number: int) -> dict[str, NotebookNode]:
     """Return the cells of an exercise of a lesson."""
     (path,) = lessons.lessons([lesson])
-    return lessons.exercises(lessons.read(path))[number - 1]
+    return form.exercises(lessons.read(path))[number - 1]
 
 
 def solution(lesson: str, number: int) -> str:
     """Return the solution's code, which ends with a new line, as the beginning of an answer."""
-    return lessons.solution(exercise(lesson, number)["solution"]) + "\n"
+    return form.solution(exercise(lesson, number)["solution"]) + "\n"
 
 
 def answers(lesson: str, number: int) -> dict[str, list[str]]:

@@ -1,39 +1,33 @@
 """The speed tables: `generate` beside the model card's own snippet, on the same pipeline, in one run.
 
-    python -m tools.bench                       real size with random weights, the mini, and a sweep: some minutes
-    python -m tools.bench mini sweep            only these parts
-    python -m tools.bench --checkpoint NAME     real weights, by a name that `load_pipeline` takes
+    python -m tools.bench               the real size with random weights, and the mini: some minutes
+    python -m tools.bench NAME [...]    checkpoints by the names that `load_pipeline` takes
 
 All rows of a table take turns within each round, in the next one backwards.
 """
 
 from __future__ import annotations
 
-import argparse
 import copy
 import platform
+import sys
 import tempfile
 from collections.abc import Callable
-from contextlib import ExitStack
 from datetime import date
 from functools import partial
 from importlib.metadata import version
-from itertools import product
 from pathlib import Path
-from unittest.mock import patch
 
 import diffusers
 import numpy as np
 import torch
-from torch.profiler import profile, record_function
 from torch.utils.benchmark import Measurement, Timer
-from torch.utils.flop_counter import FlopCounterMode
 
-from utils import encode_prompt, generate, load_pipeline, sweep
+from utils import encode_prompt, generate, load_pipeline
 
 PROMPT = "Techno music with a strong, upbeat tempo and high melodic riffs"
 CARD = {"num_inference_steps": 10, "audio_length_in_s": 5.0}  # as in the model card's snippet
-PARTS = ["real", "mini", "sweep"]
+ROUNDS = 3
 
 
 def where() -> str:
@@ -64,7 +58,7 @@ def ours(pipe, clips: int = 1, **settings) -> np.ndarray:
     return generate(pipe, [PROMPT], num_waveforms_per_prompt=clips, **{**CARD, **settings})[0].waveform
 
 
-def variants(pipe, compiled: bool = False) -> dict[str, Callable[[], np.ndarray]]:
+def variants(pipe) -> dict[str, Callable[[], np.ndarray]]:
     """Return the rows of a table: the card's snippet, `generate`, and the inexact options."""
 
     def changed(**parts):
@@ -80,8 +74,6 @@ def variants(pipe, compiled: bool = False) -> dict[str, Callable[[], np.ndarray]
         half |= {name: half[name].to(memory_format=torch.channels_last) for name in ("unet", "vae")}
         ways["bfloat16, channels_last"] = partial(ours, changed(**half))
         ways["... and DPM-Solver++, 5 steps"] = partial(ours, changed(**half, scheduler=solver), num_inference_steps=5)
-    if compiled:
-        ways["torch.compile(unet)"] = partial(ours, changed(unet=torch.compile(copy.deepcopy(pipe.unet))))
     return ways
 
 
@@ -90,7 +82,7 @@ def timed(call: Callable, times: int = 1) -> Measurement:
     return Timer("call()", globals={"call": call}, num_threads=torch.get_num_threads()).timeit(times)
 
 
-def table(ways: dict[str, Callable], rounds: int) -> None:
+def table(ways: dict[str, Callable], rounds: int = ROUNDS) -> None:
     """Time all ways in turn after a warm-up, and print a row for each; the first is the reference."""
     waveforms = {name: way() for name, way in ways.items()}
     found: dict[str, list[Measurement]] = {name: [] for name in ways}
@@ -107,44 +99,12 @@ def table(ways: dict[str, Callable], rounds: int) -> None:
         print(f"| {name} | {Measurement.merge(runs)[0].median:.3f} | {spread} | {snr} |", flush=True)
 
 
-def stages(pipe, way: Callable) -> str:
-    """Return the share of each part of the pipeline in the time of a call, by torch's profiler, and its GFLOP."""
-    parts = {"text": pipe.text_encoder, "UNet": pipe.unet, "VAE": pipe.vae.decoder, "vocoder": pipe.vocoder}
-    with ExitStack() as undo, profile() as profiler:
-        for name, part in parts.items():
-            undo.enter_context(patch.object(part, "forward", record_function(name)(part.forward)))
-        way()
-    kind = "device_time_total" if pipe.device.type == "cuda" else "cpu_time_total"
-    spent = {event.key: getattr(event, kind) for event in profiler.key_averages() if event.key in parts}
-    with FlopCounterMode(display=False) as counter:
-        way()
-    shares = ", ".join(f"{name} {spent[name] / sum(spent.values()):.0%}" for name in parts)
-    return f"{shares}; {counter.get_total_flops() / 1e9:,.1f} GFLOP"
-
-
-def bench(source: str | Path, title: str, rounds: int, compiled: bool) -> None:
-    """Print the table of one checkpoint, the shares of its parts, and the cost of a prompt."""
+def bench(source: str | Path, title: str) -> None:
+    """Print the table of one checkpoint, and the cost of a prompt."""
     pipe = quiet(load_pipeline(source))
     print(f"\n## {title}: 5 s, 10 steps\n")
-    table(variants(pipe, compiled), rounds)
-    print(f"\nOf the snippet: {stages(pipe, partial(snippet, pipe))}.")
-    print(f"Encoding a prompt: {1000 * timed(partial(encode_prompt, pipe, PROMPT), 20).median:.2f} ms.")
-
-
-def bench_sweep(pipe, rounds: int) -> None:
-    """Print the time of twelve clips by a plain loop over the snippet, and by `sweep`."""
-    prompts = ["a dog barking", "rain", "a siren", PROMPT]
-
-    def loop() -> None:
-        for prompt, seed in product(prompts, range(3)):
-            snippet(pipe, prompt, seed)
-
-    def swept(**options) -> None:
-        with tempfile.TemporaryDirectory() as folder:
-            sweep(pipe, prompts, **CARD, seeds=range(3), progress=False, folder=folder, **options)
-
-    ways = {f"sweep, batch_size={size}": partial(swept, batch_size=size) for size in (1, 4, 12)}
-    table({"a loop over the snippet": loop, "sweep, by default": swept, **ways}, rounds)
+    table(variants(pipe))
+    print(f"\nEncoding a prompt: {1000 * timed(partial(encode_prompt, pipe, PROMPT), 20).median:.2f} ms.")
 
 
 def quiet(pipe):
@@ -153,28 +113,18 @@ def quiet(pipe):
     return pipe
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", default=PARTS, metavar="|".join(PARTS))
-    parser.add_argument("--checkpoint", help="for the part real: real weights instead of random ones")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--compile", action="store_true", help="with torch.compile, which takes minutes to begin with")
-    given = parser.parse_args()
-    print(f"{where()} Seconds of the wall clock, {given.rounds} rounds.")
-    if "real" in given.parts and given.checkpoint:
-        bench(given.checkpoint, given.checkpoint, given.rounds, given.compile)
-    elif "real" in given.parts:
+def main(names: list[str]) -> None:
+    """Print a table for each of these checkpoints, by default for random weights of the real size and for a mini."""
+    print(f"{where()} Seconds of the wall clock, {ROUNDS} rounds.")
+    if not names:
         from tests.checkpoints import make_repository
 
         with tempfile.TemporaryDirectory() as folder:
             made = make_repository(Path(folder) / "real-size", real_size=True)
-            bench(made, "The shape of audioldm-s-full-v2, 421M random weights", given.rounds, given.compile)
-    if "mini" in given.parts:
-        bench("mini-s-v2", "mini-s-v2", given.rounds, given.compile)
-    if "sweep" in given.parts:
-        print("\n## Twelve clips of mini-s-v2: 5 s, 10 steps\n")
-        bench_sweep(quiet(load_pipeline("mini-s-v2")), given.rounds)
+            bench(made, "The shape of audioldm-s-full-v2, 421M random weights")
+    for name in names or ["mini-s-v2"]:
+        bench(name, name)
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -33,6 +33,7 @@ from utils.checks import write_whole
 
 from . import lessons
 from .handins import HandIn, hand_ins, identifier
+from .notebook import EXERCISE, exercises, solution
 
 NAME = "audioldm-notebooks"
 STUDENTS = f"{NAME}-students.zip"
@@ -65,10 +66,10 @@ def source(notebook: NotebookNode) -> NotebookNode:
     """Return a lesson as nbgrader's source: solutions below their stubs, checks repeated as hidden tests."""
     notebook = nbformat.from_dict(notebook)
     text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
-    titles = lessons.EXERCISE.findall(text)
-    for number, (cells, title) in enumerate(zip(lessons.exercises(notebook), titles, strict=True), 1):
+    titles = EXERCISE.findall(text)
+    for number, (cells, title) in enumerate(zip(exercises(notebook), titles, strict=True), 1):
         answer, check = cells["exercise"], cells["check"]
-        answer.source += f"\n### BEGIN SOLUTION\n{lessons.solution(cells['solution'])}\n### END SOLUTION"
+        answer.source += f"\n### BEGIN SOLUTION\n{solution(cells['solution'])}\n### END SOLUTION"
         answer.metadata["nbgrader"] = _mark(f"exercise-{number}", solution=True)
         check.source += f"\n### BEGIN HIDDEN TESTS\n{bare(check.source)}\n### END HIDDEN TESTS"
         mark = _mark(f"check-{number}", grade=True, locked=True)

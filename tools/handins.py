@@ -13,8 +13,9 @@ import re
 import warnings
 import zipfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 import nbformat
@@ -22,7 +23,6 @@ from nbformat import NotebookNode
 
 from playground.answers import is_junk, is_placeholder, plain
 
-LARGEST = 300 * 2**20  # bytes that one file may have, unpacked
 PLATFORMS = [
     re.compile(r"(?P<name>.+?)_\d+_assignsubmission_(?:file|onlinetext)(?:_|$)(?P<rest>.*)"),  # Moodle
     re.compile(r"(?P<name>[^_\d][^_]*)_(?:LATE_)?\d{3,}_\d{3,}_(?P<rest>.*)"),  # Canvas
@@ -72,33 +72,29 @@ def hand_ins(place: Path, released: dict[str, NotebookNode]) -> list[HandIn]:
 
 def _files(place: Path) -> Iterator[tuple[PurePosixPath, bytes, str]]:
     """Yield path, bytes and trouble of each file; the zip of a class is its folder, any other one a folder in it."""
-    whole = place.is_file()
-    for path in [place] if whole else sorted(path for path in place.rglob("*") if path.is_file()):
-        name = PurePosixPath(path.name if whole else path.relative_to(place).as_posix())
-        try:
-            data = path.read_bytes() if path.stat().st_size <= LARGEST else b""
-        except OSError as error:
-            yield name, b"", f"it cannot be read ({error.strerror})"
-        else:
-            yield from _opened(name, data, PurePosixPath() if whole else name.with_suffix(""))
+    if place.is_file():
+        yield from _opened(PurePosixPath(place.name), place.read_bytes, PurePosixPath())
+    for path in filter(Path.is_file, place.rglob("*")):
+        name = PurePosixPath(path.relative_to(place).as_posix())
+        yield from _opened(name, path.read_bytes, name.with_suffix(""))
 
 
-def _opened(name: PurePosixPath, data: bytes, folder: PurePosixPath, depth: int = 0) -> Iterator:
+def _opened(name: PurePosixPath, read: Callable[[], bytes], folder: PurePosixPath, depth: int = 0) -> Iterator:
     """Yield the file; of a zip, which is not unpacked, the files in it as if they were in this folder."""
     if is_junk(name):
         return
-    if name.suffix.lower() != ".zip" or depth > 1:
-        yield name, data, ""
-        return
     try:
+        data = read()
+        if name.suffix.lower() != ".zip" or depth > 1:
+            yield name, data, ""
+            return
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             for entry in archive.infolist():
                 inside = folder.joinpath(*(p for p in re.split(r"[/\\]", entry.filename) if p not in ("", ".", "..")))
-                content = archive.read(entry) if entry.file_size <= LARGEST else b""
                 if not entry.is_dir():
-                    yield from _opened(inside, content, inside.with_suffix(""), depth + 1)
-    except Exception:  # damaged, encrypted, or packed in an unknown way
-        yield name, b"", "it is a zip that cannot be unpacked"
+                    yield from _opened(inside, partial(archive.read, entry), inside.with_suffix(""), depth + 1)
+    except Exception:  # not to be read, damaged, encrypted, or packed in an unknown way
+        yield name, b"", "it cannot be read or unpacked"
 
 
 def _hand_in(path: PurePosixPath, data: bytes, trouble: str, released: dict[str, NotebookNode]) -> HandIn:

@@ -26,22 +26,7 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
-from tools.notebook import (  # noqa: F401, some are names of this module for its users
-    EXERCISE,
-    FOLDED,
-    LESSON_BYTES,
-    OURS,
-    YOUR_CODE,
-    _normalised,
-    code_cells,
-    exercise_problems,
-    exercises,
-    output_text,
-    read,
-    solution,
-    tags,
-    write,
-)  # fmt: skip
+from tools.notebook import FOLDED, OURS, _normalised, code_cells, exercise_problems, output_text, read, tags, write
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = ROOT / "notebooks"
@@ -192,15 +177,10 @@ def _generated() -> dict[Path, str | NotebookNode]:
     notebooks = {path: read(path) for path in lessons()}
     titles = {path: title(notebook) for path, notebook in notebooks.items()}
     files: dict[Path, str | NotebookNode] = {p: _injected(p, n, titles) for p, n in notebooks.items()}
-    repo = address()[0]
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    readme = re.sub(r"(?<=\ngit clone https://github\.com/)\S+", f"{repo or 'OWNER/NAME'}.git", readme)
+    readme = re.sub(r"(?<=\ngit clone https://github\.com/)\S+", f"{address()[0] or 'OWNER/NAME'}.git", readme)
     parts = re.split(r"(<!-- lessons: .*?-->\n).*?(\n<!-- end of lessons -->)", readme, flags=re.S)
     files[ROOT / "README.md"] = "".join([*parts[:2], "\n", _table(titles, notebooks), "\n", *parts[2:]])
-    line = f'repository-code: "https://github.com/{repo}"\n' if repo else ""
-    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
-    citation = re.sub(r"^repository-code: .*\n", "", citation, flags=re.M)
-    files[ROOT / "CITATION.cff"] = re.sub(r"^(?=preferred-citation:)", line, citation, flags=re.M)
     return files
 
 

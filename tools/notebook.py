@@ -106,13 +106,11 @@ def exercise_problems(notebook: NotebookNode) -> list[str]:
         return [f"it needs 3 to 5 exercises, each with stub, check and solution in this order, and has {order}"]
     problems = []
     for number, cells in enumerate(found, 1):
-        task, solved = cells["task"].source, SOLUTION.fullmatch(cells["solution"].source.strip())
+        task = cells["task"].source
+        title, solved = EXERCISE.search(task), SOLUTION.fullmatch(cells["solution"].source.strip())
         said = "".join(output_text(output) for output in cells["check"].outputs)
         sound = {
-            "a title such as `### Exercise 1: Count (easy, 3 minutes)`": re.search(
-                rf"^### Exercise {number}: ", task, re.M
-            )
-            and EXERCISE.search(task),
+            "a title such as `### Exercise 1: Count (easy, 3 minutes)`": title and title[1] == str(number),
             "a folded hint": "<details><summary>Hint" in task,
             f"`{YOUR_CODE}` in its stub": YOUR_CODE in cells["exercise"].source,
             "a stored feedback to the stub that begins with `Not yet`": said.startswith("Not yet: "),

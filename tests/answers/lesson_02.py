@@ -1,20 +1,8 @@
 """Answers to the exercises of 02_prompt_engineering; each replaces the whole stub. Explained in tests/tries.py."""
 
-MANY = """\
-many = make(SUBJECTS, seeds=range(4))
-table = many.pivot(index="prompt", columns="seed", values="noise_floor_db")
-off = table.sub(table.median(axis=1), axis=0).abs().stack()
-"""
-DRIED = """\
-dried = make(rainy.prompt.unique().tolist(), negative_prompts="rain")
-twelve = interval(dried.noise_floor_db, rainy.noise_floor_db, unit="dB")
-six = interval(dried.noise_floor_db, rainy.noise_floor_db, groups=GROUPS, unit="dB")
-"""
-WHITE = """\
-white = Clip(np.random.default_rng(0).normal(size=len(rain[0].waveform)))
-pairs = zip(load_clips(plain), tips["low quality"].noise_floor_db, strict=True)
-noisy_control = [mix(clip, white, floor) for clip, floor in pairs]
-"""
+from tests.tries import solution
+
+MANY, DRIED, WHITE = (solution("02", number) for number in (2, 3, 4))
 CLEAN = 'best = generate(pipe, "footsteps, high quality", **settings)\n'
 
 WRONG: dict[int, dict[str, str]] = {  # answer: a word that the feedback must have
@@ -24,8 +12,8 @@ WRONG: dict[int, dict[str, str]] = {  # answer: a word that the feedback must ha
         'clean = generate(pipe, "footsteps, high quality", audio_length_in_s=1.28)': "lasts 1.28 s",
     },
     2: {
-        MANY + "culprit = off.sort_values().index[0]": "Another changes more",
-        MANY + "culprit = off.sort_values().index[-2]": "Another changes more",
+        MANY + "culprit = sorted(without, key=lambda place: without[place][0])[0]": "Another changes more",
+        MANY + "culprit = sorted(without, key=lambda place: without[place][0])[-2]": "Another changes more",
         MANY + 'culprit = ("a dachshund", 0)': "there is no clip",
     },
     3: {
@@ -48,8 +36,8 @@ SNEAKY: dict[int, list[str]] = {  # these do nothing of what is asked: never "Ri
     ],
     2: [
         "make = lambda *a, **k: None\nculprit = ('drums', 0)",
-        MANY + "culprit = off.idxmax()[0], off.idxmax()[1] + 9",
-        MANY + "culprit = [off.idxmax()] * 2",
+        MANY + "culprit = culprit[0], culprit[1] + 9",
+        MANY + "culprit = [culprit] * 2",
     ],
     3: [
         "twelve = six = 0",
@@ -67,7 +55,7 @@ ALSO_RIGHT: dict[int, list[str]] = {  # right answers in an unusual form
         'clean = generate(pipe, "a clear recording of footsteps", negative_prompt="noisy", seed=0, **settings)',
         'clean = generate(pipe, ["footsteps, clear"], **settings)[0]',
     ],
-    2: [MANY + "culprit = list(off.idxmax())", MANY + "culprit = (str(off.idxmax()[0]), float(off.idxmax()[1]))"],
+    2: [MANY + "culprit = list(culprit)", MANY + "culprit = (str(culprit[0]), float(culprit[1]))"],
     3: [
         DRIED + "six = interval((dried.noise_floor_db - rainy.noise_floor_db).to_numpy().reshape(6, 2).mean(axis=1))",
         DRIED + "twelve = interval(np.subtract(dried.noise_floor_db, rainy.noise_floor_db))",

@@ -1,19 +1,9 @@
 """Answers to the exercises of 03_steps_and_length; each replaces the whole stub. Explained in tests/tries.py."""
 
-MADE = """\
-prompt = "a church bell, high quality"
-made = {}
-for n in (2, 5, 10, 25, 50):
-    made[n] = generate(pipe, prompt, num_inference_steps=n, audio_length_in_s=SECONDS, seed=0)
-distances_to_50 = {n: log_mel_distance(made[n], made[50]) for n in (2, 5, 10, 25)}
-enough = next((n for n in (2, 5, 10, 25) if distances_to_50[n] <= distances_to_50[2] / 2), None)
-"""
-STOP = "def stop_after(n):\n    def stop(step, timestep, latents):\n        {}\n\n    return stop"
-BEDS = """\
-import random
+from tests.tries import solution
 
-right = dict(zip("ABC", random.Random(5).sample(["few steps", "fine", "wrong scheduler"], 3), strict=True))
-"""
+MADE, FAULTS = solution("03", 2), solution("03", 4)
+STOP = "def stop_after(n):\n    def stop(step, timestep, latents):\n        {}\n\n    return stop"
 
 WRONG: dict[int, dict[str, str]] = {  # answer: a word that the feedback must have
     1: {
@@ -32,9 +22,9 @@ WRONG: dict[int, dict[str, str]] = {  # answer: a word that the feedback must ha
         STOP.format("if step + 1 == 5:\n            raise InterruptedError"): "",
     },
     4: {
-        BEDS + 'faults = {**right, "A": right["B"], "B": right["A"]}': "of three",
-        BEDS + 'faults = dict(zip("ABC", [right["B"], right["C"], right["A"]]))': "of three",
-        BEDS + 'faults = {"A": "fine"}': "letters",
+        FAULTS + 'faults |= {"A": faults["B"], "B": faults["A"]}': "of three",
+        FAULTS + 'faults = dict(zip("BCA", faults.values()))': "of three",
+        'faults = {"A": "fine"}': "letters",
     },
 }
 SNEAKY: dict[int, list[str]] = {  # these do nothing of what is asked: never "Right"
@@ -54,9 +44,9 @@ SNEAKY: dict[int, list[str]] = {  # these do nothing of what is asked: never "Ri
         STOP.format("latents.zero_()"),
     ],
     4: [
-        BEDS + 'faults = dict.fromkeys("ABC", "fine")',
-        BEDS + 'faults = {"A": "few steps", "B": "few steps", "C": "few steps"}',
-        BEDS + "faults = patients",
+        'faults = dict.fromkeys("ABC", "fine")',
+        'faults = {"A": "few steps", "B": "few steps", "C": "few steps"}',
+        "faults = patients",
     ],
 }
 ALSO_RIGHT: dict[int, list[str]] = {  # right answers in an unusual form
@@ -70,5 +60,8 @@ ALSO_RIGHT: dict[int, list[str]] = {  # right answers in an unusual form
         "class Stop:\n    def __init__(self, n):\n        self.left = n\n\n    def __call__(self, *_):\n"
         "        self.left -= 1\n        if not self.left:\n            raise InterruptedError\n\n\nstop_after = Stop",
     ],
-    4: [BEDS + "faults = {bed.lower(): fault.upper() for bed, fault in right.items()}", BEDS + "faults = right"],
+    4: [
+        FAULTS + "faults = {bed.lower(): fault.upper() for bed, fault in faults.items()}",
+        FAULTS + "faults = list(faults.items())",
+    ],
 }

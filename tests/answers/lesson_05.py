@@ -1,15 +1,8 @@
 """Answers to the exercises of 05_playground; each replaces the whole stub. Explained in tests/tries.py."""
 
-LETTER = """\
-import json
+from tests.tries import solution
 
-told = json.loads(letter)
-"""
-HIDDEN = """\
-hidden = [int(n) for n in np.random.default_rng(1).permutation([1, 2, 4, 25])]
-takes = [generate(pipe, "a piano playing", seed=2, num_inference_steps=n) for n in hidden]
-goal = "".join("ABCD"[i] for i in np.argsort(hidden))
-"""
+HIDDEN = solution("05", 4)
 
 WRONG: dict[int, dict[str, str]] = {  # answer: a word that the feedback must have
     1: {
@@ -24,9 +17,9 @@ WRONG: dict[int, dict[str, str]] = {  # answer: a word that the feedback must ha
         "twin = generate(pipe, 'a cat', seed=3, audio_length_in_s=home['audio_length_in_s'])": "dB apart",
     },
     4: {
-        HIDDEN + "order = goal[::-1]": "in their place",
-        HIDDEN + "order = goal[1] + goal[0] + goal[2:]": "2 of four",
-        HIDDEN + "order = goal[:3]": "each once",
+        HIDDEN + "order = order[::-1]": "in their place",
+        HIDDEN + "order = order[1] + order[0] + order[2:]": "2 of four",
+        HIDDEN + "order = order[:3]": "each once",
     },
 }
 SNEAKY: dict[int, list[str]] = {  # these do nothing of what is asked: never "Right"
@@ -50,9 +43,9 @@ ALSO_RIGHT: dict[int, list[str]] = {  # right answers in an unusual form
     ],
     2: ["needed = 10.0", "needed = '10'"],
     3: [
-        LETTER + "twin = studio.generate(**told)",
+        "import json\n\ntwin = studio.generate(**json.loads(letter))",
         "twin = generate(pipe, 'a clock ticking', num_inference_steps=home['num_inference_steps'],\n"
         "                audio_length_in_s=home['audio_length_in_s'], guidance_scale=2.5, seed=3)",
     ],
-    4: [HIDDEN + "order = list(goal.lower())", HIDDEN + 'order = ", ".join(goal)'],
+    4: [HIDDEN + "order = list(order.lower())", HIDDEN + 'order = ", ".join(order)'],
 }

@@ -2,20 +2,15 @@
 
 from tests.tries import solution
 
-TRUTH = """\
-import random
-
-right = dict(zip("ABC", random.Random(4).sample(sorted(suspects), 3), strict=True))
-"""
+VERDICTS, LOOP = solution("06", 1), solution("06", 4)
 GUIDE = "def guide(untold, told, g):\n    {}"
 STEP = "def ddim_step(noisy, clean, t, s):\n    {}"
-LOOP = solution("06", 4)
 CALL = "def my_generate(prompt, seed, num_inference_steps, audio_length_in_s, guidance_scale=2.5):\n    "
 SETTINGS = "seed=seed, num_inference_steps=num_inference_steps, audio_length_in_s=audio_length_in_s"
 
 WRONG: dict[int, dict[str, str]] = {  # answer: a word that the feedback must have
     1: {
-        TRUTH + 'verdicts = {**right, "A": right["B"], "B": right["A"]}': "1 of three",
+        VERDICTS + 'verdicts |= {"A": verdicts["B"], "B": verdicts["A"]}': "1 of three",
         'verdicts = {"A": "both"}': "letters",
         'verdicts = {"A": "phase", "B": "bands", "C": "both"}': "occurs once",
     },
@@ -62,8 +57,8 @@ SNEAKY: dict[int, list[str]] = {  # these do nothing of what is asked: never "Ri
 }
 ALSO_RIGHT: dict[int, list[str]] = {  # right answers in an unusual form
     1: [
-        TRUTH + "verdicts = {letter.lower(): fault.upper() for letter, fault in right.items()}",
-        TRUTH + "verdicts = list(right.items())",
+        VERDICTS + "verdicts = {letter.lower(): fault.upper() for letter, fault in verdicts.items()}",
+        VERDICTS + "verdicts = list(verdicts.items())",
     ],
     2: [
         GUIDE.format("return torch.lerp(untold, told, float(g))"),

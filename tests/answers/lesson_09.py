@@ -1,25 +1,17 @@
 """Answers to the exercises of 09_judge_sounds; each replaces the whole stub. Explained in tests/tries.py."""
 
-SUSPECTS = """\
-cheats = [shuffled, pony, photocopier]
-suspects = {letter: cheats[i] for letter, i in zip("ABC", np.random.default_rng(9).permutation(3), strict=True)}
-"""
-FOUND = (
-    SUSPECTS
-    + """\
-from itertools import permutations
-crowds = {"shuffled": shuffled, "the pony": pony, "the photocopier": photocopier}
-right = {letter: name for letter, s in suspects.items() for name, crowd in crowds.items() if np.array_equal(s, crowd)}
-"""
-)
+from tests.tries import solution
+
+NAMED = solution("09", 1)
 BARKS = 'barks = generate_batch(pipe, [Request("a dog barking", 0)], **settings)[0]\n'
 DRAWS = "[np.random.default_rng(i).permutation(len(crowd)) for i in range(5)]"
 
+
 WRONG: dict[int, dict[str, str]] = {  # answer: a word that the feedback must have
     1: {
-        FOUND + 'named = {**right, "A": right["B"]}': "is not",
-        FOUND + 'named = dict(zip("ABC", [right["B"], right["C"], right["A"]]))': "is not",
-        FOUND + 'named = {"A": right["A"]}': "letters",
+        NAMED + 'named |= {"A": named["B"]}': "is not",
+        NAMED + 'named = dict(zip("BCA", named.values()))': "is not",
+        NAMED + 'named = {"A": named["A"]}': "letters",
     },
     2: {
         BARKS + 'lie = "a dog barking"': "neither denies",
@@ -36,9 +28,9 @@ WRONG: dict[int, dict[str, str]] = {  # answer: a word that the feedback must ha
 }
 SNEAKY: dict[int, list[str]] = {  # these do nothing of what is asked: never "Right"
     1: [
-        SUSPECTS + 'named = {letter: "the pony" for letter in "ABC"}',
-        SUSPECTS + 'suspects = {"A": noise, "B": noise, "C": noise}\nnamed = dict.fromkeys("ABC", "noise")',
-        SUSPECTS + 'contestants = dict(zip("ABC", suspects.values()))\nnamed = {"A": "A", "B": "B", "C": "C"}',
+        NAMED + 'named = {letter: "the pony" for letter in "ABC"}',
+        NAMED + 'suspects = {"A": noise, "B": noise, "C": noise}\nnamed = dict.fromkeys("ABC", "noise")',
+        NAMED + 'contestants = dict(zip("ABC", suspects.values()))\nnamed = {"A": "A", "B": "B", "C": "C"}',
     ],
     2: [
         'barks = Clip(np.zeros(40960))\nlie = "no dog barking"',
@@ -53,7 +45,10 @@ SNEAKY: dict[int, list[str]] = {  # these do nothing of what is asked: never "Ri
     4: ['answer = "abcd"', "answer = None", 'answer = ["a", "b", "c", "d"]'],
 }
 ALSO_RIGHT: dict[int, list[str]] = {  # right answers in an unusual form
-    1: [FOUND + "named = right", FOUND + "named = {k.lower(): np.str_(v).upper() for k, v in right.items()}"],
+    1: [
+        NAMED + "named = list(named.items())",
+        NAMED + "named = {k.lower(): np.str_(v).upper() for k, v in named.items()}",
+    ],
     2: [BARKS + 'lie = "TWO dogs barking"', BARKS + 'lie = "A dog isn\'t barking"'],
     3: [
         f"def floor(crowd, n):\n    return sum(frechet(crowd[o[:n]], crowd[o[n : 2 * n]]) for o in {DRAWS}) / 5",

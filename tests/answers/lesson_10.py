@@ -1,5 +1,9 @@
 """Answers to the exercises of lesson 10; see `tests/tries.py`."""
 
+from tests.tries import solution
+
+HEUN, SEARCH = solution("10", 2), solution("10", 3)
+
 WRONG = {
     1: {
         "def flow_step(x, answer, s, lower):\n    return x - (lower - s) * answer": "sign",
@@ -8,22 +12,13 @@ WRONG = {
     },
     2: {
         "def heun(slope, x, s, lower):\n    return x + (lower - s) * slope(x, s)": "one look",
-        "def heun(slope, x, s, lower):\n"
-        "    there = x + (lower - s) * slope(x, s)\n"
-        "    return x + (lower - s) * slope(there, lower)": "mean of both",
-        "def heun(slope, x, s, lower):\n    return x + (lower - s) * (slope(x, s) + slope(x, lower)) / 2": "should at",
+        HEUN.replace("(first + slope(there, lower)) / 2", "slope(there, lower)"): "mean of both",
+        HEUN.replace("slope(there", "slope(x"): "should at",
     },
     3: {
         "def search(waveform, key, longest):\n    return longest": "were cut off",
-        "def search(waveform, key, longest):\n"
-        "    heard = np.diff(waveform / loudness(waveform))\n"
-        "    secret = np.diff(signs(key, len(waveform) + longest))\n"
-        "    return longest - int(np.correlate(secret, heard, 'valid').argmax())": "were cut off",
-        "def search(waveform, key, longest):\n"
-        "    heard = np.diff(waveform / loudness(waveform))\n"
-        "    secret = np.diff(signs(key, len(waveform) + longest))\n"
-        "    found = np.correlate(secret, heard, 'valid')\n"
-        "    return int(found.argmax()), float(found.max())": "number alone",
+        SEARCH.replace("return int", "return longest - int"): "were cut off",
+        SEARCH.replace("argmax())", "argmax()), 0.9"): "number alone",
     },
 }
 SNEAKY = {
@@ -52,17 +47,10 @@ ALSO_RIGHT = {
         "def heun(slope, x, s, lower):\n"
         "    half = (lower - s) / 2\n"
         "    return x + half * slope(x, s) + half * slope(x + 2 * half * slope(x, s), lower)",
-        "def heun(slope, x, s, lower):\n"
-        "    first = x + (lower - s) * slope(x, s)\n"
-        "    second = first + (lower - s) * slope(first, lower)\n"
-        "    return np.float64((x + second) / 2)",
+        HEUN.replace("x + (lower - s) * (first", "np.float64(x) + (lower - s) * (first"),
     ],
     3: [
-        "def search(waveform, key, longest):\n"
-        "    flat = np.diff(waveform / loudness(waveform))\n"
-        "    secret = np.diff(signs(key, len(waveform) + longest))\n"
-        "    fits = [flat @ secret[cut : cut + len(flat)] for cut in range(longest + 1)]\n"
-        "    return np.argmax(fits)",
+        SEARCH.replace("return int(", "return np.float64("),
         "def search(waveform, key, longest):\n"
         "    from scipy.signal import correlate\n\n"
         "    flat = waveform / loudness(waveform)\n"
