@@ -13,8 +13,10 @@ import nbformat
 import pytest
 from nbformat import NotebookNode
 
+from tests import tries
 from tools import lessons, printed
-from tools.notebook import LESSON_BYTES, solution
+from tools.notebook import LESSON_BYTES, exercises, solution
+from utils import check
 
 LESSONS = lessons.lessons()
 CODE = nbformat.v4.new_code_cell
@@ -160,22 +162,6 @@ def test_storing_twice_gives_the_same_bytes_and_injecting_twice_too(tmp_path):
     assert path.read_bytes() == stored
 
 
-FORM = re.compile(r"^(\w+) = (.+?)  # @param (.+)$")
-TYPES = {'{type:"string"}': str, '{type:"number"}': float, '{type:"integer"}': int, '{type:"boolean"}': bool}
-
-
-@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
-def test_colabs_forms_fit_the_values_that_they_set(path):
-    """A field for text, a number or a tick, or a list of choices that has the value."""
-    cells = lessons.code_cells(lessons.read(path))
-    lines = [line for cell in cells for line in cell.source.splitlines() if "@param" in line]
-    for line in lines:
-        form = FORM.fullmatch(line)
-        assert form, line
-        value, field = ast.literal_eval(form[2]), form[3]
-        assert type(value) is TYPES[field] if field in TYPES else value in ast.literal_eval(field), line
-
-
 # ---- lessons as text -----------------------------------------------------------------------------------------------
 
 
@@ -209,3 +195,49 @@ def test_a_file_that_is_no_lesson_leaves_the_lesson_as_it_is(folder, text):
         with pytest.raises(SystemExit):
             lessons.from_py(folder / "a.py", name)
     assert (folder / "01_a.ipynb").read_text() == "as it was"
+
+
+# ---- exercises: answers to be tried by `make nbval`, and `utils.check` itself
+
+
+EVERY = [
+    (path.stem[:2], number, cells)
+    for path in lessons.lessons()
+    for number, cells in enumerate(exercises(lessons.read(path)), 1)
+]
+AT_LEAST = {"solution": 1, "ALSO_RIGHT": 1, "WRONG": 3, "SNEAKY": 3}
+
+
+@pytest.mark.parametrize(
+    ("lesson", "number", "cells"), EVERY, ids=lambda value: "" if isinstance(value, dict) else value
+)
+def test_an_exercise_has_answers_of_every_kind(lesson, number, cells):
+    given = tries.answers(lesson, number)
+    assert {kind: n for kind, n in AT_LEAST.items() if len(given[kind]) < n} == {}
+    for answer in [cells["exercise"].source, *sum(given.values(), [])]:
+        ast.parse(answer)
+    assert {*tries.module(lesson).WRONG} <= {n for name, n, _ in EVERY if name == lesson}
+
+
+def test_the_first_assert_that_fails_is_the_feedback_and_right_what_the_block_says_at_its_end(capsys):
+    for answer, said in ((2, "Wrong: 2 is not it."), (3, "Right: 3.")):
+        with check():
+            assert True, "Wrong: no."
+            assert answer == 3, f"Wrong: {answer} is not it."
+            print("Right: 3.")
+        assert capsys.readouterr().out.splitlines()[0] == said  # pytest adds more lines
+
+
+def test_a_name_that_is_not_there_and_an_answer_of_the_wrong_kind_are_feedback(capsys):
+    with check():
+        assert nowhere  # noqa: F821
+    assert capsys.readouterr().out.startswith("Not yet: name 'nowhere' is not defined. Run the cell with your answer")
+    with check():
+        assert None < 3
+    said = capsys.readouterr().out
+    assert said.startswith("Wrong: the check cannot use your answer (TypeError: ") and said.count("\n") == 1
+
+
+def test_interrupting_a_check_is_not_swallowed():
+    with pytest.raises(KeyboardInterrupt), check():
+        raise KeyboardInterrupt

@@ -40,14 +40,6 @@ def test_every_sound_is_finite_and_as_loud_as_the_others_and_obeys_its_words(sou
         assert fast > 1.8 * slow
 
 
-def test_quality_and_background_are_audible():
-    clean, noisy = (render(Scene("clock", quality=q), 2.56, seed=2) for q in ("clean", "noisy"))
-    assert np.quantile(np.abs(noisy), 0.5) > 20 * np.quantile(np.abs(clean), 0.5)
-    for background in sounds.BACKGROUNDS:
-        behind = render(Scene("clock", quality="clean", background=background), 2.56, seed=2)
-        assert np.mean(behind**2) > 1.2 * np.mean(clean**2)
-
-
 def test_captions_and_scenes_have_what_their_sound_can_have():
     rng = np.random.default_rng(0)
     assert captions.say_nothing(rng) == ""
