@@ -30,11 +30,7 @@ def make_all(folder: Path) -> dict[str, Path]:
 
 
 def make_repository(
-    folder: Path,
-    *,
-    in_2023: bool = False,
-    real_size: bool = False,
-    unet_channels: tuple[int, ...] = (8, 16, 24, 40),
+    folder: Path, *, in_2023: bool = False, real_size: bool = False, unet_channels: tuple[int, ...] = (8, 16, 24, 40)
 ) -> Path:
     """Write an AudioLDM; with `real_size`, one of the 421M parameters of audioldm-s-full-v2."""
     import torch

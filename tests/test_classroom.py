@@ -69,11 +69,7 @@ HANDED_IN = {  # student -> (answers, points of 3, whether it is graded)
     "no-checks": ({**RIGHT, "check-1": None, "check-2": None}, 3, True),
     "faking": ({"exercise-1": "import utils.checks\nutils.checks.check = print", "check-1": "print('Right')"}, 0, True),
     "loud": ({**RIGHT, "exercise-1": "length = 7.04\nfor _ in range(20_000):\n    print('x' * 1000)"}, 3, True),
-    "greedy": (
-        {"exercise-1": "length = len(bytearray(64 * 2**30))", "exercise-2": FULL},
-        2,
-        True,
-    ),
+    "greedy": ({"exercise-1": "length = len(bytearray(64 * 2**30))", "exercise-2": FULL}, 2, True),
     "dying": ({**RIGHT, "exercise-1": "import os\n\nos._exit(0)"}, 0, False),
 }
 

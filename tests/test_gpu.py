@@ -15,16 +15,7 @@ import pytest
 import torch
 
 from tools import bench, lessons
-from utils import (
-    Clip,
-    decode_latents,
-    encode_audio,
-    encode_prompt,
-    generate,
-    load_pipeline,
-    log_mel_distance,
-    train,
-)
+from utils import Clip, decode_latents, encode_audio, encode_prompt, generate, load_pipeline, log_mel_distance, train
 
 PROMPT = bench.PROMPT
 LAYERS = ["to_q", "to_k", "to_v", "to_out.0", "conv1", "conv2", "conv_shortcut", "proj_in", "proj_out"]  # lesson 08

@@ -168,11 +168,7 @@ def test_the_real_size_loads_and_generates(tmp_path):
 # ---- `original_attention_heads`: the reference is softmax(Q K^T / sqrt(d)) V per head of d channels
 
 
-HEAD_CHANNELS = {
-    128: 32,
-    192: 32,
-    256: 64,
-}  # by the first level's channels, as in the original
+HEAD_CHANNELS = {128: 32, 192: 32, 256: 64}  # by the first level's channels, as in the original
 
 
 def reference_attention(x: torch.Tensor, weights: dict[str, torch.Tensor], head_channels: int) -> torch.Tensor:

@@ -17,17 +17,7 @@ from tests.checkpoints import CLAP, GOLDEN, IN_2023
 from tests.hub import Client
 from tools import lessons
 from tools.bench import snr_db
-from utils import (
-    Clip,
-    clap_for,
-    decode_latents,
-    encode_audio,
-    encode_prompt,
-    generate,
-    is_mini,
-    load_pipeline,
-    regime,
-)
+from utils import Clip, clap_for, decode_latents, encode_audio, encode_prompt, generate, is_mini, load_pipeline, regime
 from utils.checkpoints import PROBE
 
 SHORT = {"num_inference_steps": 2, "audio_length_in_s": 0.64}

@@ -69,8 +69,7 @@ def test_after_an_error_the_same_call_goes_on_and_the_home_folder_is_understood(
 
 
 @pytest.mark.parametrize(
-    "other",
-    [{"data": lambda: torch.rand(8)}, {"data": lambda: 2 * torch.randn(8)}, {"rate": 0.01}, {"steps": 50}],
+    "other", [{"data": lambda: torch.rand(8)}, {"data": lambda: 2 * torch.randn(8)}, {"rate": 0.01}, {"steps": 50}]
 )
 def test_another_trainings_file_is_moved_aside_and_the_training_begins_anew(tmp_path, capsys, other):
     file = tmp_path / "state.pt"

@@ -14,7 +14,6 @@ NAME is the beginning of a lesson's file name, such as 01.
 from __future__ import annotations
 
 import argparse
-import inspect
 import json
 import os
 import re
@@ -282,11 +281,7 @@ def main() -> None:
     parser.add_argument("command", choices=COMMANDS)
     parser.add_argument("arguments", nargs="*")
     given = parser.parse_args()
-    try:
-        call = inspect.signature(COMMANDS[given.command]).bind(*given.arguments)
-    except TypeError as error:
-        parser.error(f"{given.command}: {error}")
-    COMMANDS[given.command](*call.args)
+    COMMANDS[given.command](*given.arguments)
 
 
 if __name__ == "__main__":
