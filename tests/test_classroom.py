@@ -38,8 +38,6 @@ EXERCISES = [  # stub, check, solution
         "def double(x):\n    return 2 * x",
     ),
 ]
-
-
 RIGHT = {"exercise-1": "length = 7.04", "exercise-2": "def double(x):\n    return x + x"}
 DEAF = """import time
 while True:

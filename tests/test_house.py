@@ -37,7 +37,7 @@ def command(*arguments: str, cwd: Path = ROOT) -> str:
 
 @cache
 def tracked() -> tuple[Path, ...]:
-    """The files of the clone: everything that git does not ignore."""
+    """Return the files of the clone: everything that git does not ignore."""
     names = command("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0")
     return tuple(path for name in names if name and (path := ROOT / name).is_file())
 
@@ -92,7 +92,7 @@ def requirements(*files: str) -> list[Requirement]:
 
 
 def imports(code: str) -> set[str]:
-    """The top-level names that Python code imports from outside the standard library."""
+    """Return the top-level names that Python code imports from outside the standard library."""
     found = set()
     for node in ast.walk(ast.parse(code)):
         if isinstance(node, ast.Import):
@@ -103,7 +103,7 @@ def imports(code: str) -> set[str]:
 
 
 def sources(folder: str) -> dict[Path, str]:
-    """The Python code of a folder; of lessons without the magics."""
+    """Return the Python code of a folder; of lessons without the magics."""
     if folder != "notebooks":
         return {path: path.read_text(encoding="utf-8") for path in (ROOT / folder).rglob("*.py")}
     code = {path: [cell.source for cell in lessons.code_cells(lessons.read(path))] for path in LESSONS.values()}
@@ -172,7 +172,7 @@ def test_no_machine_and_no_package_host_is_named():
 
 
 def markdown() -> dict[Path, str]:
-    """All prose: documents, and the markdown cells of the lessons."""
+    """Return all prose: documents, and the markdown cells of the lessons."""
     found = {path: text for path, text in texts().items() if path.suffix == ".md"}
     for path in LESSONS.values():
         found[path] = "\n\n".join(c.source for c in lessons.read(path).cells if c.cell_type == "markdown")

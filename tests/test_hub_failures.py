@@ -47,7 +47,7 @@ def client(hub, one_client):
 
 
 def sentence(answer: dict) -> str:
-    """The last line that a learner would read, if it is one sentence of a LoadingError."""
+    """Return the one sentence of a LoadingError; any other answer fails."""
     kind, _, text = answer["error"].partition(": ")
     assert kind == "utils.hub.LoadingError", answer
     assert "\n" not in text and text.endswith(".")
@@ -55,7 +55,7 @@ def sentence(answer: dict) -> str:
 
 
 def fresh(url: str, home, **settings: str) -> str:
-    """The sentence of a process that begins with this environment."""
+    """Return the sentence that a new process with this environment ends with."""
     client = Client(url, home, **settings)
     answer = client.run(IMPORT + LOAD)
     client.close()

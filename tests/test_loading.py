@@ -172,7 +172,7 @@ HEAD_CHANNELS = {128: 32, 192: 32, 256: 64}  # by the first level's channels, as
 
 
 def reference_attention(x: torch.Tensor, weights: dict[str, torch.Tensor], head_channels: int) -> torch.Tensor:
-    """Self-attention of (positions, channels), head by head, each a slice of `head_channels` channels."""
+    """Return self-attention of (positions, channels), head by head, each a slice of `head_channels` channels."""
     query, key, value = (x @ weights[f"to_{name}.weight"].T for name in "qkv")
     heads = []
     for start in range(0, x.shape[1], head_channels):
@@ -188,7 +188,7 @@ def attentions(unet: torch.nn.Module) -> list[torch.nn.Module]:
 
 
 def error_of(module: torch.nn.Module, head_channels: int) -> float:
-    """How far a UNet's attention, given random numbers, is from the reference with heads of that many channels."""
+    """Return the relative error of a UNet's attention, given random numbers, against the reference."""
     module = module.to_empty(device="cpu").double()
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():

@@ -82,7 +82,7 @@ def run(code: str, folder: Path, python: str = sys.executable, **environment: st
 
 
 def refusal(code: str, folder: Path, **settings: str) -> str:
-    """The one sentence that the cell refuses with."""
+    """Return the one sentence with which the cell refuses."""
     done = run(code, folder, **settings)
     assert done.returncode == 1
     name, _, sentence = done.stderr.strip().splitlines()[-1].partition(": ")
@@ -181,7 +181,7 @@ def session(repo: str = "owner/name", ref: str = "v1", **changes) -> str:
 
 
 def on_colab(port: int, code: str = CELL) -> str:
-    """The cell, on a machine that takes itself for Colab, whose service answers at this port."""
+    """Return the cell for a machine that takes itself for Colab, whose service answers at this port."""
     colab = "import socket, sys\nfrom importlib import machinery, util\nfor name in ('google', 'google.colab'):\n"
     colab += "    sys.modules[name] = util.module_from_spec(machinery.ModuleSpec(name, None, is_package=True))\n"
     return colab + "socket.gethostbyname = lambda name: '127.0.0.1'\n" + code.replace(":9000/", f":{port}/")
