@@ -71,6 +71,19 @@ def test_generate_is_the_model_cards_snippet_alone_and_in_a_batch(lab):
     assert bench.snr_db(clips[3].waveform, lab.wave(seed=1)) >= lab.same_db
 
 
+def test_an_exception_in_a_callback_cancels_and_leaves_the_pipeline_as_it_was(lab):
+    before, seen = lab.wave(), []
+
+    def stop(step, timestep, latents) -> None:
+        seen.append((step, latents.device.type))
+        if step == 1:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        lab.clip(callback=stop)
+    assert seen == [(0, lab.device), (1, lab.device)] and np.array_equal(lab.wave(), before)
+
+
 def test_a_recording_is_encoded_decoded_and_kept_by_a_callback(lab):
     clip = lab.clip()
     known = encode_audio(lab.pipe, clip)
