@@ -90,8 +90,9 @@ def pages(folder: Path) -> None:
     names = sorted(file.name for file in made.iterdir() if file.name not in ("index.html", "style.css", "page.js"))
     files = {name: [(made / name).stat().st_size, checksum(made / name)] for name in names}
     player = (ROOT / "utils" / "player.js").read_text(encoding="utf-8")
-    bundle("try/page.js", made / "page.js", FILES=files, PLAYER=player)
-    bundle("book.js", static / "book.js", FILES=files, PLAYER=player)
+    facts = json.loads((made / "facts.json").read_text())
+    for source, target in {"try/page.js": made / "page.js", "book.js": static / "book.js"}.items():
+        bundle(source, target, FILES=files, PLAYER=player, FACTS=facts)
     bundle("sw.js", folder / "sw.js")
     style = [ROOT / "utils" / "player.css", SITE / "site.css", SITE / "try" / "style.css"]
     (made / "style.css").write_text("\n".join(file.read_text(encoding="utf-8") for file in style), encoding="utf-8")

@@ -1,17 +1,19 @@
-// Registers the service worker, and has it keep what this page has already fetched; waits three seconds at most.
+// Registers the service worker, and fetches once more through it what came to this page before it was at work.
 import {within} from './try/fetch.js';
 
-async function register(root) {
-  const {serviceWorker} = navigator;
+async function register(serviceWorker, root) {
+  const late = !serviceWorker.controller;
   const controlled = new Promise(done => serviceWorker.addEventListener('controllerchange', done, {once: true}));
   await serviceWorker.register(new URL('sw.js', root));
-  if (!serviceWorker.controller) await controlled;
-  const {active} = await serviceWorker.ready;
-  const keep = () => active.postMessage([location.href, ...performance.getEntriesByType('resource').map(e => e.name)]);
-  if (document.readyState === 'complete') keep(); else addEventListener('load', keep);
+  if (!late) return;
+  await controlled;
+  const again = () => [location, ...performance.getEntriesByType('resource').map(entry => entry.name)].forEach(address =>
+    fetch(address).catch(() => {}));
+  if (document.readyState === 'complete') again(); else addEventListener('load', again);
 }
 
-export const offline = async root => {
-  if (!navigator.serviceWorker || location.protocol === 'file:') return;
-  await within(3000, register(root)).catch(error => console.warn(`The site will not work offline: ${error.message}`));
+export const offline = async root => { // waits three seconds at most
+  const {serviceWorker} = navigator;
+  if (!serviceWorker || location.protocol === 'file:') return;
+  await within(3000, register(serviceWorker, root)).catch(error => console.warn(`Not kept for offline: ${error.message}`));
 };

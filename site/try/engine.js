@@ -1,21 +1,19 @@
 // The one worker of a tab: started with the first request, ended after five idle minutes, begun anew after a failure.
+// A request's answers: {says} while it is at work, then what was asked for, {done}, {error} or {cancelled}.
+import {offline} from '../offline.js';
 import {STALL, load, within} from './fetch.js';
 
-let worker, booting, live, site, timer, idle, threads, requests = 0, fetched = 0;
+let worker, booting, live, site, kept, timer, idle, threads, works, latest, wanted, requests = 0, fetched = 0;
 const waiting = new Map(); // by request: its message, and the function that takes its answers
-export const say = {progress() {}, slow() {}}; // set by the page
 
-export function place(root) { // where the maker's files are
+export function place(root) { // where the site is
   site = {root: new URL('try/', root).href, files: FILES};
+  kept = offline(root);
 }
 
-const once = {};
-export const facts = () => once.facts ??= (async () => {
-  hindrance();
-  return JSON.parse(new TextDecoder().decode(await load(site, 'facts.json')));
-})().catch(error => { delete once.facts; throw error; });
+const tell = says => { for (const {answered} of waiting.values()) answered({says}); };
 
-export function hindrance() { // throws where no sound can be made, and says why
+async function boot() {
   if (location.protocol === 'file:') {
     throw new Error('This page was opened as a file, and a browser then lets it fetch nothing. Serve the folder, for ' +
       'example with "python -m http.server", and open http://localhost:8000.');
@@ -23,10 +21,7 @@ export function hindrance() { // throws where no sound can be made, and says why
   if (typeof WebAssembly !== 'object' || typeof Worker !== 'function') {
     throw new Error('This browser cannot make sounds here: it has no WebAssembly or no workers.');
   }
-}
-
-async function boot() {
-  hindrance();
+  await kept; // what comes through the service worker is there without a network, too
   const program = await load(site, 'worker.js'); // as a blob: whatever type the server gives it, it is a script
   const address = URL.createObjectURL(new Blob([program], {type: 'text/javascript'}));
   const begun = worker = new Worker(address, {type: 'module'});
@@ -51,33 +46,30 @@ function stop() {
   clearTimeout(timer);
 }
 
-function collapse(error) { // every request hears why; the next one begins anew
+function collapse({message}) { // every request hears why; the next one begins anew
   stop();
-  const all = [...waiting.values()];
-  waiting.clear();
-  for (const {answered} of all) answered({error: error.message});
+  for (const id of waiting.keys()) hear({id, error: message});
 }
 
 function watch() { // the first answers of a worker may not come: threads are then left out, once
   clearTimeout(timer);
   if (live && waiting.size) timer = setTimeout(() => {
-    if (threads > 1 && !once.ready) threads = 1, stop(), begin();
-    say.slow('The model has not answered for 8 seconds: this device is slow, or its browser holds the worker back.');
+    if (threads > 1 && !works) threads = 1, stop(), begin();
+    tell('The model has not answered for 8 seconds: this device is slow, or its browser holds the worker back.');
     watch();
   }, STALL + 1500);
 }
 
-function hear(data) {
+function hear({bytes, id, ...answer}) {
+  const before = Math.round(fetched / 1e6), now = Math.round((fetched += bytes ?? 0) / 1e6);
+  if (now > before) tell(`Fetching the model, once: ${now} MB`);
+  const entry = waiting.get(id);
+  if (entry && !answer.error) works = true;
+  if (id === latest && (answer.wave || answer.error)) wanted = undefined;
+  if (answer.done || answer.error) waiting.delete(id);
+  if (answer.error && !waiting.size) stop();
   watch();
-  if (data.bytes) return say.progress(fetched += data.bytes, data.bytes);
-  const entry = waiting.get(data.id);
-  if (data.step || data.done) once.ready = true;
-  if (data.done || data.error) {
-    waiting.delete(data.id);
-    watch();
-  }
-  if (data.error && !waiting.size) stop();
-  entry?.answered(data);
+  entry?.answered(answer);
 }
 
 function begin() {
@@ -87,6 +79,7 @@ function begin() {
 export function ask(message, answered) {
   const id = ++requests, whole = {id, ...message};
   waiting.set(id, {message: whole, answered});
+  answered({says: 'Starting the model ...'});
   if (live) worker.postMessage(whole); else begin();
   watch();
   clearTimeout(idle);
@@ -94,10 +87,19 @@ export function ask(message, answered) {
   return id;
 }
 
-export function cancel(id) {
-  const entry = waiting.get(id);
+export function make({recording, ...settings}, answered) { // the newest press wins; a double tap is one press
+  const asked = JSON.stringify([settings, recording?.length]);
+  if (wanted === asked) return;
+  cancel();
+  wanted = asked;
+  latest = ask({make: {...settings, recording}}, answered);
+}
+
+export function cancel() { // the sound that is being made
+  const entry = waiting.get(latest);
+  wanted = undefined;
   if (!entry) return;
-  waiting.delete(id);
-  worker?.postMessage({cancel: id});
+  waiting.delete(latest);
+  worker?.postMessage({cancel: latest});
   entry.answered({cancelled: true});
 }

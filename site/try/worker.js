@@ -1,5 +1,5 @@
 // AudioLDM's call, away from the page: words to latents, latents to sound. Messages come in as {boot}, {load}, {make},
-// {film}, {hear} and {cancel}; every answer names the request it belongs to.
+// {hear} and {cancel}; every answer names the request it belongs to.
 import * as ort from 'onnxruntime-web/wasm';
 import {Tokenizer} from '@huggingface/tokenizers';
 import {randn} from './noise.js';
@@ -91,14 +91,16 @@ async function start(noise, frames, {recording, strength, seconds, steps}, facts
 }
 
 async function make(id, settings) {
-  const {checkpoint, prompt, negative, steps, seconds, guidance, seed, live} = settings;
+  const {checkpoint, prompt, negative, steps, seconds, guidance, seed, film} = settings;
   const {facts} = await shared(), guided = guidance > 1, batch = guided ? 2 : 1;
+  if (!facts.checkpoints.some(({name}) => name === checkpoint)) throw new Error(`The page has no model ${checkpoint}.`);
   const [unet] = await Promise.all([open(checkpoint), open('text'), open('decoder')]);
   const told = [...guided ? [await embed(negative)] : [], await embed(prompt)];
   const embedding = tensor(Float32Array.from(told.flatMap(({numbers}) => numbers)), [batch, 64]);
   const samples = Math.round(seconds * RATE), frames = Math.ceil(samples / facts.samples_per_latent), size = 64 * frames;
   const {begin, latents: first} = await start(randn(seed, size), frames, settings, facts);
-  postMessage({id, ready: true, unseen: told.map(({unseen}) => unseen).filter(Boolean)});
+  postMessage({id, says: 'Your words are read.'});
+  const begun = performance.now();
   const path = [first], pushes = [], plan = schedule(facts.scheduler, steps).slice(begin);
   let cost = 0, last = 0; // of a picture, ms: at most a quarter of the time goes into pictures
   for (const [step, {time, keep, turn}] of plan.entries()) {
@@ -110,15 +112,22 @@ async function make(id, settings) {
     const push = latents.map((_, i) => guided ? turn * (data[size + i] - data[i]) : 0); // what the words add
     pushes.push(push);
     path.push(latents.map((x, i) => keep * x + turn * data[i] + guidance * push[i]));
-    const now = performance.now(), picture = live && now - last > 3 * cost;
+    const now = performance.now(), picture = film && now - last > 3 * cost;
     const mel = picture ? (await decode(path.at(-1))).mel : null;
     if (picture) [cost, last] = [performance.now() - now, performance.now()];
-    postMessage({id, step: step + 1, steps: plan.length, mel});
+    const says = step + 1 < plan.length ? `Step ${step + 1} of ${plan.length}` : 'From the picture to the sound ...';
+    postMessage({id, says, share: (step + 1) / (plan.length + 1), mel});
   }
   await breathe();
   if (cancelled.has(id)) return;
-  const way = guided ? walk(path, pushes, guidance) : null;
-  postMessage({id, done: true, ...await sound(path.at(-1), samples), path, walk: way});
+  const made = await sound(path.at(-1), samples), took = ((performance.now() - begun) / 1000).toFixed(1);
+  const unseen = told.map(part => part.unseen).filter(Boolean);
+  postMessage({id, ...made, took, unseen, path, walk: guided ? walk(path, pushes, guidance) : null});
+  if (film) for (const [frame, latents] of path.entries()) {
+    await breathe();
+    if (cancelled.has(id)) return;
+    postMessage({id, frame, mel: (await decode(latents)).mel});
+  }
 }
 
 // The way from the noise to the sound, seen in a plane: to the right along the straight line from one to the other,
@@ -132,21 +141,13 @@ function walk(path, pushes, guidance) {
   return {guidance, points: path.map(x => place(less(x, path[0]))), pushes: pushes.map(place)};
 }
 
-async function film(id, path) {
-  for (const [frame, latents] of path.entries()) {
-    await breathe();
-    if (cancelled.has(id)) return;
-    postMessage({id, frame, mel: (await decode(latents)).mel, done: frame + 1 === path.length});
-  }
-}
-
-async function work({id, make: settings, film: path, hear, load: name}) {
+async function work({id, make: settings, hear, load: name}) {
   if (cancelled.has(id)) return;
   try {
     if (settings) await make(id, settings);
-    else if (path) await film(id, path);
-    else if (hear) postMessage({id, done: true, ...await sound(hear.latents, hear.samples)});
-    else await Promise.all([shared(), ...['text', 'decoder', name].map(open)]), postMessage({id, done: true});
+    else if (hear) postMessage({id, ...await sound(hear.latents, hear.samples)});
+    else await Promise.all([shared(), ...['text', 'decoder', name].map(open)]);
+    postMessage({id, done: true});
   } catch (error) {
     postMessage({id, error: String(error?.message ?? error)});
   }
