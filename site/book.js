@@ -4,8 +4,7 @@ import {changeable} from './change.js';
 import {place} from './try/engine.js';
 import {reading} from './reading.js';
 
-const {dataset} = document.documentElement, root = new URL(dataset.content_root ?? './', location.href);
-dataset.alive = '';
+const root = new URL(document.documentElement.dataset.content_root ?? './', location.href);
 place(root);
 changeable();
 board(root);

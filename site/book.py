@@ -11,14 +11,7 @@ from nbformat import NotebookNode
 
 from tools import lessons
 
-FOLDED = {"setup": "the set-up cell"}  # tag -> what is behind the fold
-DOCS = {
-    "glossary": "Glossary",
-    "may_i": "May I sell it?",
-    "teaching": "For teachers",
-    "real": "The real checkpoints",
-    "speed": "Speed",
-}
+DOCS = ("glossary", "may_i", "teaching", "real", "speed")
 TERM = r"^\*\*(.+?)\*\* — (.+)$"  # a line of docs/glossary.md
 CHOSEN = r"^mini-\S+ on \S+ in \S+ \(auto.*\)\.?\n?"
 LINK = r"(?<!!)\[([^\]\n]+)\]\((?!https?:|mailto:)([^)\s]+)\)"  # to a file of the project, or within this one
@@ -66,9 +59,9 @@ def chapter(path: Path, terms: dict[str, str]) -> NotebookNode:
         if cell.cell_type == "markdown":
             cell.source = re.sub(r"\*\*([^*`\n]+)\*\*", term, linked(cell.source, "notebooks"))
             cell.source = cell.source.replace("](../docs/", "](")  # pictures: links have been rewritten
-        for tag in {*FOLDED} & set(lessons.tags(cell)):
-            cell.metadata["tags"] = [*lessons.tags(cell), "hide-cell"]
-            cell.metadata["mystnb"] = {f"code_prompt_{way}": f"{way.title()} {FOLDED[tag]}" for way in ("show", "hide")}
+        if "setup" in lessons.tags(cell):
+            cell.metadata["tags"] = ["setup", "hide-cell"]
+            cell.metadata["mystnb"] = {f"code_prompt_{way}": f"{way.title()} the set-up cell" for way in ("show", "hide")}
     return notebook
 
 
@@ -79,13 +72,12 @@ def arrange(folder: Path, board: str) -> None:
     """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    docs = {path.stem: linked(path.read_text(encoding="utf-8"), "docs") for path in lessons.ROOT.glob("docs/*.md")}
-    entries = re.findall(TERM, docs.get("glossary", ""), re.M)
-    if entries:  # Sphinx's own glossary: its words can be linked and searched for
-        lines = [f"{word}\n  {meaning[0].upper()}{meaning[1:]}\n" for word, meaning in entries]
-        docs["glossary"] = "\n".join([docs["glossary"].partition("\n**")[0], "```{glossary}", *lines, "```", ""])
+    docs = {name: linked((lessons.ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8"), "docs") for name in DOCS}
+    entries = re.findall(TERM, docs["glossary"], re.M)  # for Sphinx's own glossary: its words can be linked and found
+    lines = [f"{word}\n  {meaning[0].upper()}{meaning[1:]}\n" for word, meaning in entries]
+    docs["glossary"] = "\n".join([docs["glossary"].partition("\n**")[0], "```{glossary}", *lines, "```", ""])
     terms = {re.sub(r" \(.*\)$", "", word).lower(): word for word, _ in entries}
-    cards, names = [], [path.stem for path in lessons.lessons()]
+    cards = []
     for path in lessons.lessons():
         notebook = chapter(path, terms)
         nbformat.write(notebook, folder / path.name)
@@ -93,10 +85,8 @@ def arrange(folder: Path, board: str) -> None:
         cards.append(f"1. **[{lessons.title(notebook)}]({path.name})** {linked(promise, 'notebooks')}")
     for picture in lessons.ROOT.glob("docs/*.webp"):
         shutil.copy(picture, folder)
-    for name in docs.keys() & DOCS.keys():
-        (folder / f"{name}.md").write_text(docs[name], encoding="utf-8")
-    more = [f"{title} <{name}>" for name, title in DOCS.items() if name in docs]
+    for name, text in docs.items():
+        (folder / f"{name}.md").write_text(text, encoding="utf-8")
     front = (Path(__file__).parent / "index.md").read_text(encoding="utf-8")
-    for mark, lines in {"board": [board], "cards": cards, "lessons": names, "more": more}.items():
-        front = front.replace(f"<!-- {mark} -->", "\n".join(lines))
+    front = front.replace("<!-- board -->", board).replace("<!-- cards -->", "\n".join(cards))
     (folder / "index.md").write_text(front, encoding="utf-8")

@@ -22,10 +22,7 @@ SOURCE = ROOT / ".cache" / "book"  # what Sphinx reads
 MODULES = SITE / "node_modules"
 RUNTIME = MODULES / "onnxruntime-web" / "dist" / "ort-wasm-simd-threaded.wasm"
 WEIGHTS = {"lc": 0, "lp": 1, "pb": 1}  # for LZMA: numbers of two bytes, the upper one alike
-LATE = """<script>setTimeout(() => { // what the page says where its script did not come
-  if (!document.documentElement.dataset.alive) document.querySelector('.board-says').textContent =
-    'The script of this page did not come: the server is slow, or a filter holds it back. Reload to try again.';
-}, 8000)</script>"""
+LATE = f"<script>\n{(SITE / 'late.js').read_text(encoding='utf-8')}</script>"
 BETTER = {  # HTML of the theme, Sphinx and pandas that hides something from those who listen to the page
     r' aria-label="(?:Search|Toggle hidden content)"(?=[^>]*>\s*<(?:i|p|svg)\b)': "",
     r"<th\b([^>]*)>\s*(?:<p>\s*</p>)?\s*</th>": r"<td\1></td>",
@@ -96,8 +93,8 @@ def pages(folder: Path) -> None:
     bundle("sw.js", folder / "sw.js")
     style = [ROOT / "utils" / "player.css", SITE / "site.css", SITE / "try" / "style.css"]
     (made / "style.css").write_text("\n".join(file.read_text(encoding="utf-8") for file in style), encoding="utf-8")
-    shutil.copy(SITE / "site.css", static)
-    page = (SITE / "try" / "index.html").read_text(encoding="utf-8").replace("<!-- card -->", card("../"))
+    page = (SITE / "try" / "index.html").read_text(encoding="utf-8")
+    page = page.replace("<!-- card -->", card("../")).replace("<!-- late -->", LATE)
     for name in ("style.css", "page.js"):
         page = page.replace(f'"{name}"', f'"{name}?v={checksum(made / name)}"')
     (made / "index.html").write_text(page, encoding="utf-8")
@@ -117,26 +114,21 @@ def card(to_root: str) -> str:
 
 def the_board(folder: Path) -> str:
     """Make one sound of each kind with mini-s-v2; return the buttons that play them."""
-    from PIL import Image
-
     from utils import KINDS, generate, load_pipeline
     from utils.player import mp3, spectrogram_png
 
     folder.mkdir()
     pipe, tiles = load_pipeline("mini-s-v2"), []
-    picture = Image.new("RGB", (1200, 628), "#14101c")
-    for number, kind in enumerate(KINDS):
+    for kind in KINDS:
         clip, name = generate(pipe, kind, audio_length_in_s=2.56), kind.replace(" ", "_")
         sound, drawing = folder / f"{name}.mp3", folder / f"{name}.png"
         sound.write_bytes(mp3(clip))
         drawing.write_bytes(spectrogram_png(clip))
-        tile = Image.open(drawing).convert("RGB").resize((192, 149), Image.Resampling.BICUBIC)
-        picture.paste(tile, (4 + number % 6 * 200, 4 + number // 6 * 157))
         tiles.append(
             f'<button type="button" data-sound="board/{sound.name}?v={checksum(sound)}" data-prompt="{clip.title}">'
             f'<img alt="" src="board/{drawing.name}?v={checksum(drawing)}" width="256" height="64">{kind}</button>'
         )
-    picture.save(folder / "card.png", optimize=True)
+    shutil.copy(ROOT / "docs" / "techno.png", folder / "card.png")  # of a shared link
     buttons = f'<div class="board" role="group" aria-label="24 sounds, each by a press">\n{"".join(tiles)}\n</div>'
     return f'{buttons}\n<p class="board-says" role="status"></p>\n{LATE}'
 
@@ -147,8 +139,6 @@ def the_book(folder: Path) -> None:
 
     book.arrange(SOURCE, the_board(folder / "board"))
     shutil.copytree(SITE / "book", SOURCE, dirs_exist_ok=True)
-    (SOURCE / "_static" / "mathjax").mkdir()
-    shutil.copy(MODULES / "mathjax" / "es5" / "tex-svg.js", SOURCE / "_static" / "mathjax")
     pages(folder)
     trees = SOURCE / "_trees"
     run(sys.executable, "-m", "sphinx", "-q", "-j2", "-E", "-d", trees, SOURCE, folder.resolve(), cwd=ROOT)

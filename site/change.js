@@ -1,6 +1,6 @@
 // "Change it": every sound of the book that its settings make again can be made anew on the page, beside its sister.
 import * as engine from './try/engine.js';
-import {TOGGLES, alive, dress, flip, node, teach, unknown} from './try/figure.js';
+import {TOGGLES, alive, dress, flip, node, read, teach, unknown} from './try/figure.js';
 
 const FORM = `<div class="line"><input name="prompt" aria-label="Prompt" required maxlength="500" autocomplete="off">
 <label><button type="button" class="dice" aria-label="Another seed">🎲</button>seed
@@ -48,8 +48,7 @@ function show(pill, figure, lesson) {
   for (const key of FIELDS) form.elements[key].value = lesson[key];
   const make = (stay = false) => { // `stay`: the last one stays, and the comparison grows
     if (!form.reportValidity()) return;
-    const values = FIELDS.map((key, i) => [key, i < 2 ? form.elements[key].value : +form.elements[key].value]);
-    const settings = {...lesson, ...Object.fromEntries(values)};
+    const settings = {...lesson, ...read(form, FIELDS)};
     engine.make(settings, ({says, error, wave, ...answer}) => {
       if (says ?? error) $('[role=status]').textContent = says ?? error;
       $('[role=status]').classList.toggle('wrong', Boolean(error));

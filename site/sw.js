@@ -36,12 +36,10 @@ async function answer(event) {
     event.waitUntil(keep(cache, request, fresh.clone()));
     return isolated(fresh);
   } catch (error) {
-    const index = url.pathname.endsWith('/') && await find(new URL('index.html', url));
-    const kept = old ?? (index || await find(request, {ignoreSearch: true}));
+    const kept = old ?? await find(request, {ignoreSearch: true});
     if (kept) return isolated(kept);
     if (request.mode !== 'navigate') throw error;
-    const links = ['index.html', 'try/index.html'].map(to => `<p><a href="${registration.scope}${to}">${to}</a></p>`);
-    return new Response(NOWHERE + links.join(''), {status: 503, headers: {'content-type': 'text/html'}});
+    return new Response(NOWHERE.replace('here', `<a href="${registration.scope}index.html">here</a>`), {status: 503, headers: {'content-type': 'text/html'}});
   }
 }
 

@@ -8,6 +8,7 @@ from sphinx.search import IndexBuilder
 from tools import lessons
 
 REPO, REF = lessons.address()
+SITE = lessons.ROOT / "site"
 project = html_title = "AudioLDM notebooks"
 copyright = "the authors; text CC BY 4.0, code MIT"
 extensions = ["myst_nb"]
@@ -19,10 +20,10 @@ nb_ipywidgets_js = {}
 nb_merge_streams = True
 myst_enable_extensions = ["dollarmath", "amsmath"]
 myst_heading_anchors = 4
-mathjax_path = "mathjax/tex-svg.js"
+mathjax_path = "tex-svg.js"
 
 html_theme = "sphinx_book_theme"
-html_static_path = ["_static"]
+html_static_path = ["_static", str(SITE / "site.css"), str(SITE / "node_modules" / "mathjax" / "es5" / "tex-svg.js")]
 html_css_files = ["site.css", "book.css"]
 html_js_files = [("book.js", {"defer": "defer"})]
 html_search_scorer = str(Path(__file__).with_name("scorer.js"))

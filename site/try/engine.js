@@ -9,6 +9,7 @@ const waiting = new Map(); // by request: its message, and the function that tak
 export function place(root) { // where the site is
   site = {root: new URL('try/', root).href, files: FILES};
   kept = offline(root);
+  document.documentElement.dataset.alive = 'yes'; // late.js looks for it
 }
 
 const tell = says => { for (const {answered} of waiting.values()) answered({says}); };
@@ -30,7 +31,6 @@ async function boot() {
     begun.onerror = ({message}) => fail(new Error(`The browser did not run the worker: ${message || 'no reason'}.`));
   });
   await within(STALL, alive, 'The browser did not start the worker within 8 seconds: close other tabs, or reload.');
-  URL.revokeObjectURL(address);
   begun.onerror = event => collapse(new Error(`The worker stopped: ${event.message || 'perhaps memory ran out'}.`));
   // threads wait for each other without rest, so a core is left to everything else
   threads ??= self.crossOriginIsolated ? Math.max(1, Math.min(4, navigator.hardwareConcurrency - 1)) : 1;

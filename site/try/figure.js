@@ -16,6 +16,8 @@ export const memory = name => { // what an earlier visit left; nothing where the
 export const keep = (name, value) => {
   try { localStorage[name] = JSON.stringify(value); } catch {}
 };
+export const read = (form, names) => Object.fromEntries(names.map(name => form.elements[name]).map(field =>
+  [field.name, /number|range/.test(field.type) ? +field.value : field.value]));
 const LOUD = 0.2; // RMS of full scale: what is louder is played turned down
 
 export function picture(mel) { // (frames, 64) natural logarithms, as utils/player.py
@@ -61,18 +63,18 @@ export const listing = ({negative, checkpoint, steps, seconds, guidance, seed, r
   `${(+seconds).toFixed(2)} s`, ...negative ? [`without "${negative}"`] : [], checkpoint, `${steps} steps`,
   `guidance ${guidance}`, `seed ${seed}`, ...recording ? [`strength ${strength}`] : []].join(', ');
 
+const CAPTION = '<strong><bdi></bdi></strong> <bdi class="words"></bdi> <small><bdi class="facts"></bdi></small>';
+
 export function dress(figure, made, {wave, mel, took}, {label = '', axis = 0} = {}) { // fills a figure
-  const $ = selector => figure.querySelector(selector), text = (name, textContent) => node(name, {textContent});
-  const duration = wave.length / RATE, across = Math.max(axis, duration);
+  const $ = selector => figure.querySelector(selector), duration = wave.length / RATE, across = Math.max(axis, duration);
   const peak = wave.reduce((most, x) => Math.max(most, Math.abs(x)), 0);
   const level = Math.sqrt(wave.reduce((sum, x) => sum + x * x, 0) / wave.length);
   const volume = Math.min(1, LOUD / level, 1 / peak), down = Math.round(-20 * Math.log10(volume));
-  const facts = `${listing(made)}, peak ${peak.toFixed(2)}, made here in ${took} s`;
-  const words = node('bdi', {className: 'words', textContent: made.prompt}), small = text('bdi', facts);
-  small.className = 'facts';
-  if (down) small.append(`, played ${down} dB quieter than it is`);
-  $('figcaption').replaceChildren(...label ? [node('strong', {}, text('bdi', label)), ' '] : [], words, ' ',
-    node('small', {}, small));
+  const quieter = down ? `, played ${down} dB quieter than it is` : '';
+  $('figcaption').innerHTML = CAPTION;
+  $('strong bdi').textContent = label;
+  $('.words').textContent = made.prompt;
+  $('.facts').textContent = `${listing(made)}, peak ${peak.toFixed(2)}, made here in ${took} s${quieter}`;
   Object.assign($('.aldm-plot img'), {src: picture(mel),
     alt: `Log-mel-spectrogram of ${made.prompt}: ${duration.toFixed(2)} s, 0 to 8 kHz`});
   $('.aldm-plot img').setAttribute('width', `${100 * duration / across}%`);

@@ -1,6 +1,6 @@
 // The page: what to make, the takes, and everything that is drawn. The work is done in worker.js.
 import * as engine from './engine.js';
-import {TOGGLES, alive, dress, flip, keep, listing, memory, name, node, picture, short, unknown} from './figure.js';
+import {TOGGLES, alive, dress, flip, keep, listing, memory, name, node, picture, read, short, unknown} from './figure.js';
 import {recorder} from './recording.js';
 import {RATE, wav} from './sound.js';
 import {video} from './video.js';
@@ -27,9 +27,7 @@ const fail = words => say(words, true);
 // ---- settings, in the form and in the link ----
 
 function settings() {
-  const values = Object.fromEntries(FIELDS.map(field => [field, fields[field].value]));
-  for (const field of ['steps', 'seconds', 'guidance', 'seed']) values[field] = +values[field];
-  return recording ? {...values, recording, strength: +fields.strength.value} : values;
+  return recording ? {...read(form, [...FIELDS, 'strength']), recording} : read(form, FIELDS);
 }
 
 function fill(values) { // only what is a setting, and only within its limits: a link may hold anything
@@ -64,8 +62,7 @@ function toggle(words, group) { // adjectives stand before the noun, places behi
   fill({prompt: text.trim()});
 }
 
-const plain = ({recording: _, ...values}) => values;
-const link = values => location.href.split('#')[0] + '#' + new URLSearchParams(plain(values));
+const link = ({recording: _, ...values}) => location.href.split('#')[0] + '#' + new URLSearchParams(values);
 
 function python({checkpoint, prompt, negative, steps, seconds, guidance, seed, strength, recording: sound}) {
   const numbers = `num_inference_steps=${steps}, audio_length_in_s=${short(seconds)}`;
@@ -145,10 +142,7 @@ function listed() {
   $('#flip').hidden = picked().length !== 2;
 }
 
-function kept() { // settings of earlier takes: the same settings make the same sound
-  const every = memory(KEPT);
-  return Array.isArray(every) ? every.filter(one => typeof one?.prompt === 'string') : [];
-}
+const kept = () => memory(KEPT) ?? []; // settings of earlier takes: the same settings make the same sound
 
 function earlier() {
   const every = kept();
@@ -171,9 +165,8 @@ function film(take, made, path, samples) { // the film of a take; returns what t
     clearInterval(timer);
     scrub.value = 0;
     timer = setInterval(() => {
-      if (+scrub.value === path.length - 1 || !take.isConnected) clearInterval(timer);
-      scrub.value++;
       turn();
+      if (scrub.value === scrub.max) clearInterval(timer); else scrub.value++;
     }, 150);
   };
   scrub.oninput = () => { clearInterval(timer); turn(); };
@@ -196,8 +189,9 @@ function film(take, made, path, samples) { // the film of a take; returns what t
     heard.play();
   });
   return mel => {
-    scrub.max = frames.push(picture(mel)) - 1;
-    if (frames.length === 1) roll(), turn();
+    scrub.value = scrub.max = frames.push(picture(mel)) - 1;
+    turn();
+    if (frames.length === path.length) roll();
   };
 }
 
@@ -222,9 +216,9 @@ function make() { // the newest press wins
     if (says || error || cancelled) say(says ?? error ?? 'Cancelled.', Boolean(error));
     if (!answer.wave) return;
     more = show(made, answer);
-    const cut = answer.unseen.map(x => ` The text encoder takes ${FACTS.tokens} tokens: it does not see “${x.slice(0, 40)}”.`);
-    const done = `Done in ${answer.took} s: ${short(answer.wave.length / RATE)} s of sound.${cut.join('')}`;
-    say(`${done} ${unknown(made.prompt)}`.trim());
+    const cut = answer.unseen.map(words =>
+      `The text encoder takes ${FACTS.tokens} tokens: it does not see “${words.slice(0, 40)}”. `);
+    say(`Done in ${answer.took} s: ${short(answer.wave.length / RATE)} s of sound. ${cut.join('')}${unknown(made.prompt)}`);
   });
 }
 
@@ -236,7 +230,8 @@ function asked() { // by the link
 
 function begin() {
   engine.place(new URL('..', location.href));
-  const chip = (text, onclick, className = '') => node('button', {type: 'button', textContent: text, className, onclick});
+  const chip = (textContent, onclick, className = '') =>
+    node('button', {type: 'button', textContent, className: `pill ${className}`, onclick});
   $('#ideas').append(...IDEAS.map(prompt => chip(prompt.slice(0, 40), () => { fill({prompt}); make(); })));
   $('#toggles').append(...TOGGLES.flatMap(group => group.map(words => chip(words, () => toggle(words, group), 'toggle'))));
   $('#known').textContent = Object.keys(FACTS.sounds).join(', ');

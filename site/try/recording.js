@@ -18,37 +18,29 @@ async function decoded(data) {
 
 export function recorder(within, found, fail) { // wires the file field, the microphone's button, the one that forgets
   const [file, button, forget] = ['[type=file]', '.record', '.forget'].map(selector => within.querySelector(selector));
-  const take = async data => {
-    try {
-      const wave = await decoded(data);
-      forget.hidden = false;
-      found(wave);
-    } catch (error) { fail(error.message); }
-  };
-  let running;
-  file.addEventListener('change', async () => { if (file.files[0]) take(await file.files[0].arrayBuffer()); });
-  forget.addEventListener('click', () => { forget.hidden = true; file.value = ''; found(null); });
+  const take = blob => blob.arrayBuffer().then(decoded).then(wave => {
+    forget.hidden = false;
+    found(wave);
+  }).catch(error => fail(error.message));
+  file.onchange = () => file.files[0] && take(file.files[0]);
+  forget.onclick = () => { forget.hidden = true; file.value = ''; found(null); };
   button.hidden = !navigator.mediaDevices?.getUserMedia || typeof MediaRecorder !== 'function';
-  button.addEventListener('click', async () => {
+  let running;
+  button.onclick = async () => {
     if (running) return running.stop();
     try {
-      const audio = {echoCancellation: false, noiseSuppression: false, autoGainControl: false};
+      const audio = {echoCancellation: false, noiseSuppression: false, autoGainControl: false}, parts = [];
       const stream = await navigator.mediaDevices.getUserMedia({audio});
-      const parts = [];
       running = new MediaRecorder(stream);
       running.ondataavailable = event => parts.push(event.data);
-      running.onstop = async () => {
+      running.onstop = () => {
         running = undefined;
         button.textContent = '● Record';
         for (const track of stream.getTracks()) track.stop();
-        take(await new Blob(parts).arrayBuffer());
+        take(new Blob(parts));
       };
       running.start();
       button.textContent = '■ Stop';
-      setTimeout(() => running?.state === 'recording' && running.stop(), 1000 * LONGEST);
-    } catch (error) {
-      running = undefined;
-      fail(`The microphone cannot be used: ${error.message}`);
-    }
-  });
+    } catch (error) { fail(`The microphone cannot be used: ${error.message}`); }
+  };
 }

@@ -1,7 +1,4 @@
-// DDIM as diffusers' DDIMScheduler takes it, from the checkpoint's own scheduler_config.json.
-const KNOWN = {beta_schedule: 'scaled_linear', prediction_type: 'v_prediction', timestep_spacing: 'trailing',
-  rescale_betas_zero_snr: true, clip_sample: false, thresholding: false};
-
+// DDIM as diffusers' DDIMScheduler takes it, from the betas of the checkpoint's scheduler_config.json.
 export const even = x => { // rounded, halves to the even side, as Python does
   const low = Math.floor(x);
   return x - low === 0.5 ? low + low % 2 : Math.round(x);
@@ -9,7 +6,6 @@ export const even = x => { // rounded, halves to the even side, as Python does
 
 // For each step: its time, its share of signal, and next = keep * latents + turn * prediction.
 export function schedule(config, steps) {
-  for (const name in KNOWN) if (config[name] !== KNOWN[name]) throw new Error(`The page has no ${name} ${config[name]}.`);
   const n = config.num_train_timesteps, [from, to] = [Math.sqrt(config.beta_start), Math.sqrt(config.beta_end)];
   let product = 1;
   const roots = Array.from({length: n}, (_, i) => // of the share of the signal

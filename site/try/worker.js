@@ -9,9 +9,13 @@ import {load} from './fetch.js';
 import {XzReadableStream} from 'xz-decompress';
 
 const tensor = (data, dims, type = 'float32') => new ort.Tensor(type, data, dims);
-const breathe = () => new Promise(done => setTimeout(done)); // lets a {cancel} in
 const cancelled = new Set(), kept = {};
 let site, turn = Promise.resolve();
+
+async function goOn(id) { // lets a {cancel} in
+  await new Promise(done => setTimeout(done));
+  if (cancelled.has(id)) throw new Error('cancelled');
+}
 
 function once(name, get) { // what is made once; after a failure the next one who asks tries again
   return kept[name] ??= get().catch(error => {
@@ -42,11 +46,9 @@ const runtime = () => once('runtime', async () => {
 
 const open = name => once(name, async () => { // an ONNX session
   const [model] = await Promise.all([unpacked(`${name}.onnx`), runtime()]);
-  try {
-    return await ort.InferenceSession.create(model, {graphOptimizationLevel: 'basic'});
-  } catch (error) {
+  return ort.InferenceSession.create(model, {graphOptimizationLevel: 'basic'}).catch(error => {
     throw new Error(`The model ${name} could not be started in this browser: ${error?.message ?? error}`);
-  }
+  });
 });
 
 async function embed(words) { // as `encode_prompt`: what is beyond the limit is cut off before the last token
@@ -104,8 +106,7 @@ async function make(id, settings) {
   const path = [first], pushes = [], plan = schedule(facts.scheduler, steps).slice(begin);
   let cost = 0, last = 0; // of a picture, ms: at most a quarter of the time goes into pictures
   for (const [step, {time, keep, turn}] of plan.entries()) {
-    await breathe();
-    if (cancelled.has(id)) return;
+    await goOn(id);
     const latents = path.at(-1), twice = Float32Array.from({length: batch * size}, (_, i) => latents[i % size]);
     const {prediction: {data}} = await unet.run({embedding, latents: tensor(twice, [batch, 8, frames, 8]),
       timestep: tensor(BigInt64Array.of(BigInt(time)), [], 'int64')});
@@ -118,14 +119,12 @@ async function make(id, settings) {
     const says = step + 1 < plan.length ? `Step ${step + 1} of ${plan.length}` : 'From the picture to the sound ...';
     postMessage({id, says, share: (step + 1) / (plan.length + 1), mel});
   }
-  await breathe();
-  if (cancelled.has(id)) return;
+  await goOn(id);
   const made = await sound(path.at(-1), samples), took = ((performance.now() - begun) / 1000).toFixed(1);
   const unseen = told.map(part => part.unseen).filter(Boolean);
   postMessage({id, ...made, took, unseen, path, walk: guided ? walk(path, pushes, guidance) : null});
   if (film) for (const [frame, latents] of path.entries()) {
-    await breathe();
-    if (cancelled.has(id)) return;
+    await goOn(id);
     postMessage({id, frame, mel: (await decode(latents)).mel});
   }
 }
@@ -142,14 +141,14 @@ function walk(path, pushes, guidance) {
 }
 
 async function work({id, make: settings, hear, load: name}) {
-  if (cancelled.has(id)) return;
   try {
+    await goOn(id);
     if (settings) await make(id, settings);
     else if (hear) postMessage({id, ...await sound(hear.latents, hear.samples)});
     else await Promise.all([shared(), ...['text', 'decoder', name].map(open)]);
     postMessage({id, done: true});
   } catch (error) {
-    postMessage({id, error: String(error?.message ?? error)});
+    if (!cancelled.has(id)) postMessage({id, error: String(error?.message ?? error)});
   }
 }
 

@@ -49,7 +49,7 @@ def test_search_finds_headings_and_the_glossary_but_no_code(chromium, served):
 
 def test_a_prediction_comes_before_its_answer(chromium, served):
     page = visit(chromium, served, "/04_checkpoints.html", service_workers="block")
-    page.click("button:text('Predict first')")
+    page.click("text=Predict first")
     assert page.locator(".cell_output.waits").count() == page.locator(".predict").count() > 1
     question = page.locator(".predict").first
     assert question.locator("button").all_inner_texts() == ["a", "b", "c", "Show what happened"]
