@@ -3,6 +3,8 @@ import * as engine from './try/engine.js';
 import {node} from './try/figure.js';
 import {wav} from './try/sound.js';
 
+const PLAIN = {negative: '', checkpoint: 'mini-s-v2', steps: 10, seconds: 2.56, guidance: 2.5};
+
 export function board(root) {
   const whole = document.querySelector('.board'), says = document.querySelector('.board-says'), player = new Audio();
   const rest = () => whole.querySelector('.playing')?.classList.remove('playing');
@@ -10,13 +12,13 @@ export function board(root) {
   const play = (button, address) => {
     rest();
     player.src = address;
-    player.play().then(() => button.classList.add('playing')).catch(() => says.append('This sound does not play here.'));
+    player.play().then(() => button.classList.add('playing'), () => says.append('This sound does not play here.'));
   };
   whole?.addEventListener('click', event => {
     const button = event.target.closest('button');
     if (!button) return;
     const {sound, prompt, seed = 0} = button.dataset, first = !button.dataset.seed;
-    const settings = {prompt, negative: '', checkpoint: 'mini-s-v2', steps: 10, seconds: 2.56, guidance: 2.5, seed: +seed};
+    const settings = {...PLAIN, prompt, seed: +seed};
     const href = `${new URL('try/index.html', root)}#${new URLSearchParams(settings)}`;
     const link = node('a', {textContent: 'Change it', href});
     button.dataset.seed = +seed + 1;

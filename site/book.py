@@ -61,7 +61,9 @@ def chapter(path: Path, terms: dict[str, str]) -> NotebookNode:
             cell.source = cell.source.replace("](../docs/", "](")  # pictures: links have been rewritten
         if "setup" in lessons.tags(cell):
             cell.metadata["tags"] = ["setup", "hide-cell"]
-            cell.metadata["mystnb"] = {f"code_prompt_{way}": f"{way.title()} the set-up cell" for way in ("show", "hide")}
+            cell.metadata["mystnb"] = {
+                f"code_prompt_{way.lower()}": f"{way} the set-up cell" for way in ("Show", "Hide")
+            }
     return notebook
 
 

@@ -84,8 +84,7 @@ def models(folder: Path) -> None:
 def pages(folder: Path) -> None:
     """Write the maker's page, the book's script and the service worker: each address with a checksum."""
     made, static = folder / "try", SOURCE / "_static"
-    names = sorted(file.name for file in made.iterdir() if file.name not in ("index.html", "style.css", "page.js"))
-    files = {name: [(made / name).stat().st_size, checksum(made / name)] for name in names}
+    files = {file.name: [file.stat().st_size, checksum(file)] for file in sorted(made.iterdir())}
     player = (ROOT / "utils" / "player.js").read_text(encoding="utf-8")
     facts = json.loads((made / "facts.json").read_text())
     for source, target in {"try/page.js": made / "page.js", "book.js": static / "book.js"}.items():

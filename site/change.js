@@ -4,7 +4,8 @@ import {TOGGLES, alive, dress, flip, node, read, teach, unknown} from './try/fig
 
 const FORM = `<div class="line"><input name="prompt" aria-label="Prompt" required maxlength="500" autocomplete="off">
 <label><button type="button" class="dice" aria-label="Another seed">🎲</button>seed
-<input type="number" name="seed" min="0" max="4294967295" required></label><button class="main">Make it here</button></div>
+<input type="number" name="seed" min="0" max="4294967295" required></label>
+<button class="main">Make it here</button></div>
 <div class="line"><label><input type="number" name="steps" min="1" max="100" required>steps</label>
 <label><input type="number" name="seconds" min="0.08" max="20.48" step="any" required>seconds</label>
 <label><input type="number" name="guidance" min="0" max="20" step="any" required>guidance</label>
@@ -14,7 +15,6 @@ const FORM = `<div class="line"><input name="prompt" aria-label="Prompt" require
 ${TOGGLES.flat().map(word => `<option>${word}</option>`).join('')}</select>
 <button type="button" class="next">＋ next seed</button></div>
 <p role="status"></p>`;
-const FIELDS = ['prompt', 'negative', 'steps', 'seconds', 'guidance', 'seed'];
 let open; // the one form of a page, and the pill that opened it
 
 export function changeable() {
@@ -45,10 +45,10 @@ function show(pill, figure, lesson) {
   const form = node('form', {className: 'change', ariaLabel: 'Change this sound', innerHTML: FORM});
   const $ = selector => form.querySelector(selector), {prompt, seed} = form.elements;
   open = {pill, form};
-  for (const key of FIELDS) form.elements[key].value = lesson[key];
+  for (const field of form.elements) if (field.name) field.value = lesson[field.name];
   const make = (stay = false) => { // `stay`: the last one stays, and the comparison grows
     if (!form.reportValidity()) return;
-    const settings = {...lesson, ...read(form, FIELDS)};
+    const settings = {...lesson, ...read(form)};
     engine.make(settings, ({says, error, wave, ...answer}) => {
       if (says ?? error) $('[role=status]').textContent = says ?? error;
       $('[role=status]').classList.toggle('wrong', Boolean(error));

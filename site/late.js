@@ -6,9 +6,9 @@
   };
   addEventListener('error', function (event) {
     var address = event.target.src || event.filename;
-    if (!/(book|page)\.js\?/.test(address)) return;
-    if (again) return say(event.target.src ? 'The script of this page did not come: there is no network, or the server has none.' :
-      /'<'/.test(event.message) ? 'Instead of its script a web page came: the server, or a filter on the way, put it there.' :
+    if (document.documentElement.dataset.alive || !/(book|page)\.js\?/.test(address)) return;
+    if (again) return say(event.target.src ? 'The script of this page did not come: no network, or no server.' :
+      /'<'/.test(event.message) ? 'Instead of its script a web page came, from the server or a filter on the way.' :
         'The script of this page arrived damaged, or this browser is too old for it (' + event.message + ').');
     again = document.createElement('script');
     again.src = address + '&again=' + Date.now();

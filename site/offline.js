@@ -7,13 +7,15 @@ async function register(serviceWorker, root) {
   await serviceWorker.register(new URL('sw.js', root));
   if (!late) return;
   await controlled;
-  const again = () => [location, ...performance.getEntriesByType('resource').map(entry => entry.name)].forEach(address =>
-    fetch(address).catch(() => {}));
+  fetch(location);
+  const again = () => {
+    for (const {name} of performance.getEntriesByType('resource')) fetch(name).catch(() => {});
+  };
   if (document.readyState === 'complete') again(); else addEventListener('load', again);
 }
 
 export const offline = async root => { // waits three seconds at most
   const {serviceWorker} = navigator;
   if (!serviceWorker || location.protocol === 'file:') return;
-  await within(3000, register(serviceWorker, root)).catch(error => console.warn(`Not kept for offline: ${error.message}`));
+  await within(3000, register(serviceWorker, root)).catch(error => console.warn(`Not offline: ${error.message}`));
 };

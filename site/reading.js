@@ -44,8 +44,8 @@ function predictions() { // by choice, what a code cell put out waits until one 
     const button = (textContent, said) =>
       node('button', {type: 'button', className: 'pill', textContent, onclick: () => reveal(said)});
     const letters = [...quote.querySelectorAll('em')].map(em => em.textContent).filter(text => /^[a-e]$/.test(text));
-    const guess = node('input', {placeholder: 'my guess', ariaLabel: 'My prediction', maxLength: 200, autocomplete: 'off',
-      onchange: () => reveal(guess.value)});
+    const guess = node('input', {ariaLabel: 'My prediction', placeholder: 'my guess', maxLength: 200});
+    guess.onchange = () => reveal(guess.value);
     choose.append(...letters.length ? letters.map(one => button(one, one)) : [guess], button('Show what happened', ''));
     output.classList.add('waits');
     output.before(choose);

@@ -39,7 +39,8 @@ async function answer(event) {
     const kept = old ?? await find(request, {ignoreSearch: true});
     if (kept) return isolated(kept);
     if (request.mode !== 'navigate') throw error;
-    return new Response(NOWHERE.replace('here', `<a href="${registration.scope}index.html">here</a>`), {status: 503, headers: {'content-type': 'text/html'}});
+    const link = `<a href="${registration.scope}index.html">The first page</a>`;
+    return new Response(NOWHERE + link, {status: 503, headers: {'content-type': 'text/html'}});
   }
 }
 

@@ -29,13 +29,11 @@ html_js_files = [("book.js", {"defer": "defer"})]
 html_search_scorer = str(Path(__file__).with_name("scorer.js"))
 html_favicon = "_static/icon.svg"
 html_sourcelink_suffix = ""
-html_context = {"default_mode": "auto"}
 html_sidebars = {"**": ["navbar-logo.html", "try.html", "search-button-field.html", "sbt-sidebar-nav.html"]}
 html_theme_options = {
     "navbar_persistent": [],
     "use_fullscreen_button": False,
     "show_toc_level": 2,
-    "toc_title": "On this page",
     "footer_content_items": ["copyright.html"],
     "pygments_light_style": "a11y-high-contrast-light",
     "pygments_dark_style": "a11y-high-contrast-dark",

@@ -72,9 +72,7 @@ function hear({bytes, id, ...answer}) {
   entry?.answered(answer);
 }
 
-function begin() {
-  booting ??= boot().catch(collapse);
-}
+const begin = () => { booting ??= boot().catch(collapse); };
 
 export function ask(message, answered) {
   const id = ++requests, whole = {id, ...message};

@@ -16,7 +16,7 @@ export const memory = name => { // what an earlier visit left; nothing where the
 export const keep = (name, value) => {
   try { localStorage[name] = JSON.stringify(value); } catch {}
 };
-export const read = (form, names) => Object.fromEntries(names.map(name => form.elements[name]).map(field =>
+export const read = form => Object.fromEntries([...form.elements].filter(field => field.name).map(field =>
   [field.name, /number|range/.test(field.type) ? +field.value : field.value]));
 const LOUD = 0.2; // RMS of full scale: what is louder is played turned down
 
@@ -37,12 +37,10 @@ function axes(plot, seconds) {
   const mel = f => f < 1000 ? f * 3 / 200 : 15 + 27 * Math.log(f / 1000) / Math.log(6.4);
   const mark = (className, textContent, side, share) => {
     const b = node('b', {className, textContent});
-    if (side) b.style[side] = `${100 * share}%`;
+    b.style[side] = `${100 * share}%`;
     plot.append(b);
   };
-  plot.replaceChildren();
-  mark('x', 'time (s)');
-  mark('y', 'kHz (mel)');
+  for (const old of plot.querySelectorAll('.t,.f')) old.remove();
   for (let i = 0; i * step <= 1.001 * seconds; i++) mark('t', short(i * step), 'left', i * step / seconds);
   for (const f of [0, 500, 1000, 2000, 4000, 8000]) mark('f', short(f / 1000), 'bottom', mel(f) / mel(8000));
 }
@@ -53,9 +51,9 @@ export function name(prompt) { // of a file
 
 function marks(made) { // inside the file, as `Clip.save` writes them
   const {prompt, negative, checkpoint, steps, seconds, guidance, seed, recording, strength} = made;
-  const {source, scheduler_name: scheduler} = FACTS, comment = {digitalSourceType: source, checkpoint, prompt, negative_prompt: negative || null,
-    num_inference_steps: steps, audio_length_in_s: seconds, guidance_scale: guidance, seed, scheduler, dtype: 'float32',
-    ...recording && {recording: true, strength}};
+  const comment = {digitalSourceType: FACTS.source, checkpoint, prompt, negative_prompt: negative || null,
+    num_inference_steps: steps, audio_length_in_s: seconds, guidance_scale: guidance, seed,
+    scheduler: FACTS.scheduler_name, dtype: 'float32', ...recording && {recording: true, strength}};
   return {INAM: prompt.slice(0, 80), ISFT: 'AudioLDM', ICMT: JSON.stringify(comment)};
 }
 
@@ -66,7 +64,8 @@ export const listing = ({negative, checkpoint, steps, seconds, guidance, seed, r
 const CAPTION = '<strong><bdi></bdi></strong> <bdi class="words"></bdi> <small><bdi class="facts"></bdi></small>';
 
 export function dress(figure, made, {wave, mel, took}, {label = '', axis = 0} = {}) { // fills a figure
-  const $ = selector => figure.querySelector(selector), duration = wave.length / RATE, across = Math.max(axis, duration);
+  const $ = selector => figure.querySelector(selector);
+  const duration = wave.length / RATE, across = Math.max(axis, duration);
   const peak = wave.reduce((most, x) => Math.max(most, Math.abs(x)), 0);
   const level = Math.sqrt(wave.reduce((sum, x) => sum + x * x, 0) / wave.length);
   const volume = Math.min(1, LOUD / level, 1 / peak), down = Math.round(-20 * Math.log10(volume));
@@ -106,7 +105,7 @@ export function unknown(text) { // a sentence on words that were in no caption o
     'It knows no sound in this sentence, and guesses.'}`;
 }
 
-const NAMES = {prompt: '', negative: 'without ', steps: 'steps ', seconds: 'length ', guidance: 'guidance ', seed: 'seed '};
+const NAMES = {prompt: '', negative: 'without', steps: 'steps', seconds: 'length', guidance: 'guidance', seed: 'seed'};
 
 export function teach(from, to) { // what changed, as nodes, and what can be learned from it
   const changed = Object.keys(NAMES).filter(key => from[key] !== to[key]);
@@ -116,7 +115,7 @@ export function teach(from, to) { // what changed, as nodes, and what can be lea
     while (before.length && after.length && before[0] === after[0]) before.shift(), after.shift();
     while (before.length && after.length && before.at(-1) === after.at(-1)) before.pop(), after.pop();
     const word = (tag, words) => node(tag, {textContent: words.join(' ') || '(nothing)'});
-    return [NAMES[key], word('s', before), ' → ', word('b', after), '. '];
+    return [NAMES[key], ' ', word('s', before), ' → ', word('b', after), '. '];
   });
   const noise = changed.includes('seconds') ? 'Another length is another noise (lesson 03). '
     : changed.includes('seed') ? `Another seed is another noise${changed.length > 1 ? '' : ': only luck differs'}. `

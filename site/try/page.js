@@ -1,25 +1,23 @@
 // The page: what to make, the takes, and everything that is drawn. The work is done in worker.js.
 import * as engine from './engine.js';
-import {TOGGLES, alive, dress, flip, keep, listing, memory, name, node, picture, read, short, unknown} from './figure.js';
+import {TOGGLES, alive, dress, flip, keep, listing, memory, name, node, picture, read, short, unknown}
+  from './figure.js';
 import {recorder} from './recording.js';
 import {RATE, wav} from './sound.js';
 import {video} from './video.js';
 
 const $ = (selector, within = document) => within.querySelector(selector);
 const form = $('#form'), fields = form.elements, status = $('#status'), progress = $('#progress');
-const FIELDS = ['prompt', 'negative', 'checkpoint', 'steps', 'seconds', 'guidance', 'seed'];
 const IDEAS = ['Techno music with a strong, upbeat tempo and high melodic riffs', 'a dog barking in the rain',
   'a slow, low church bell', 'a fast high piano melody'];
 const KEPT = 'audioldm-takes', MOST = 50;
 let making = false, recording = null;
-const heard = new Audio(); // a step of a film
 try { // light or dark, where that was chosen in the book; else as the system has it
   if (['light', 'dark'].includes(localStorage.mode)) document.documentElement.style.colorScheme = localStorage.mode;
 } catch {}
-document.addEventListener('play', () => heard.pause(), true);
 
 const say = (words, wrong = false) => {
-  if (status.textContent !== words) status.textContent = words;
+  status.textContent = words;
   status.classList.toggle('wrong', wrong);
 };
 const fail = words => say(words, true);
@@ -27,16 +25,17 @@ const fail = words => say(words, true);
 // ---- settings, in the form and in the link ----
 
 function settings() {
-  return recording ? {...read(form, [...FIELDS, 'strength']), recording} : read(form, FIELDS);
+  const {strength, ...plain} = read(form);
+  return recording ? {...plain, strength, recording} : plain;
 }
 
 function fill(values) { // only what is a setting, and only within its limits: a link may hold anything
-  for (const [field, value] of FIELDS.map(key => [fields[key], values[key]])) {
-    const {type, min, max} = field;
-    if (value == null || type === 'select-one' && !field.namedItem(value)) continue;
-    if (type !== 'range' && type !== 'number') field.value = String(value).slice(0, 500);
-    else if (value !== '' && isFinite(value)) {
-      field.value = Math.max(min, Math.min(max, type === 'number' ? Math.round(value) : value));
+  for (const [key, value] of Object.entries(values)) {
+    const field = fields[key], text = String(value).slice(0, 500), number = parseFloat(text);
+    if (field?.name !== key) continue;
+    if (field.type === 'text' || field.namedItem?.(text)) field.value = text;
+    else if (field.max && isFinite(number)) {
+      field.value = Math.max(field.min, Math.min(field.max, key === 'seed' ? Math.round(number) : number));
     }
   }
   describe();
@@ -55,8 +54,8 @@ function describe() {
 
 function toggle(words, group) { // adjectives stand before the noun, places behind it; one of a group at a time
   const has = fields.prompt.value.toLowerCase().includes(words);
-  let text = group.reduce((all, one) => all.replace(new RegExp(`(^|[ ,]+)${one}\\b,?`, 'gi'), ' '), fields.prompt.value);
-  text = text.replace(/ +/g, ' ').trim();
+  const others = new RegExp(`(^|[ ,]+)(${group.join('|')})\\b,?`, 'gi');
+  let text = fields.prompt.value.replace(others, ' ').replace(/ +/g, ' ').trim();
   if (!has) text = words.includes(' ') ? `${text} ${words}` : text.replace(/^((?:an?|the) )?/i, (_, article = '') =>
     `${article.replace(/^an /i, 'a ')}${words} `);
   fill({prompt: text.trim()});
@@ -154,11 +153,11 @@ function earlier() {
 }
 
 function film(take, made, path, samples) { // the film of a take; returns what takes its pictures, as they come
-  const within = selector => $(selector, take), scrub = within('.scrub input'), image = within('.screen img'), frames = [];
+  const within = selector => $(selector, take), scrub = within('.scrub input'), frames = [];
   const turn = () => {
     const step = +scrub.value, where = step ? `after step ${step} of ${path.length - 1}` : 'the noise, before step 1';
     within('.scrub output').textContent = where;
-    Object.assign(image, {src: frames[step], alt: `Log-mel-spectrogram, ${where}`});
+    Object.assign(within('.screen img'), {src: frames[step], alt: `Log-mel-spectrogram, ${where}`});
   };
   let timer;
   const roll = () => {
@@ -185,8 +184,7 @@ function film(take, made, path, samples) { // the film of a take; returns what t
     if (error) fail(error);
     if (!wave) return;
     for (const other of document.querySelectorAll('audio')) other.pause();
-    heard.src = URL.createObjectURL(wav(wave));
-    heard.play();
+    Object.assign($('#heard'), {src: URL.createObjectURL(wav(wave))}).play();
   });
   return mel => {
     scrub.value = scrub.max = frames.push(picture(mel)) - 1;
@@ -197,12 +195,6 @@ function film(take, made, path, samples) { // the film of a take; returns what t
 
 // ---- at work ----
 
-function busy(now) {
-  making = now;
-  $('#cancel').hidden = progress.hidden = !now;
-  if (!now) $('#live').hidden = true;
-}
-
 function make() { // the newest press wins
   if (!form.reportValidity()) return;
   const made = settings();
@@ -210,15 +202,17 @@ function make() { // the newest press wins
   let more; // takes the pictures of the film
   engine.make({...made, film: true}, ({says, error, cancelled, share, frame, ...answer}) => {
     if (frame >= 0) return more(answer.mel);
-    busy(Boolean(says));
+    making = Boolean(says);
+    $('#cancel').hidden = progress.hidden = !making;
+    if (!making) $('#live').hidden = true;
     if (share) progress.value = share; else progress.removeAttribute('value');
     if (says && answer.mel) Object.assign($('#live'), {src: picture(answer.mel), alt: says, hidden: false});
     if (says || error || cancelled) say(says ?? error ?? 'Cancelled.', Boolean(error));
     if (!answer.wave) return;
     more = show(made, answer);
     const cut = answer.unseen.map(words =>
-      `The text encoder takes ${FACTS.tokens} tokens: it does not see “${words.slice(0, 40)}”. `);
-    say(`Done in ${answer.took} s: ${short(answer.wave.length / RATE)} s of sound. ${cut.join('')}${unknown(made.prompt)}`);
+      `The text encoder takes ${FACTS.tokens} tokens: it does not see “${words.slice(0, 40)}”. `).join('');
+    say(`Done in ${answer.took} s: ${short(answer.wave.length / RATE)} s of sound. ${cut}${unknown(made.prompt)}`);
   });
 }
 
@@ -228,39 +222,38 @@ function asked() { // by the link
   return values.prompt;
 }
 
-function begin() {
-  engine.place(new URL('..', location.href));
-  const chip = (textContent, onclick, className = '') =>
-    node('button', {type: 'button', textContent, className: `pill ${className}`, onclick});
-  $('#ideas').append(...IDEAS.map(prompt => chip(prompt.slice(0, 40), () => { fill({prompt}); make(); })));
-  $('#toggles').append(...TOGGLES.flatMap(group => group.map(words => chip(words, () => toggle(words, group), 'toggle'))));
-  $('#known').textContent = Object.keys(FACTS.sounds).join(', ');
-  $('#size').textContent = Math.round(FACTS.megabytes);
-  for (const one of FACTS.checkpoints) {
-    fields.checkpoint.append(node('option', {text: `${one.name} (${one.megabytes} MB)`, value: one.name, id: one.name}));
-  }
-  fill({prompt: IDEAS[1]});
-  $('#shared').hidden = !asked();
-  $('#shared bdi').textContent = fields.prompt.value;
-  addEventListener('hashchange', asked);
-  form.oninput = describe;
-  form.onsubmit = event => { event.preventDefault(); make(); };
-  form.addEventListener('invalid', event => { // a field that is folded away could not be shown
-    for (let fold = event.target.closest('details'); fold; fold = fold.parentElement.closest('details')) fold.open = true;
-    fail(`${event.target.dataset.name ?? 'The prompt'}: ${event.target.validationMessage}`);
-  }, true);
-  $('#play-shared').onclick = make;
-  $('#another').onclick = () => { fill({seed: Math.floor(Math.random() * 10000)}); make(); };
-  $('#cancel').onclick = engine.cancel;
-  $('#flip').onclick = () => flip(...picked().map(take => $('audio', take)));
-  addEventListener('keydown', event => { if (event.key === 'Escape' && making) engine.cancel(); });
-  recorder($('#recording'), found => {
-    recording = found;
-    if (found) say(`A recording of ${short(found.length / RATE)} s: say what it should become.`);
-  }, fail);
-  earlier();
-  engine.ask({load: fields.checkpoint.value}, ({says, error, done}) => {
-    if (error) fail(error); else if (!making) say(done ? 'Ready.' : says);
-  });
-}
-begin();
+// ---- the beginning ----
+
+engine.place(new URL('..', location.href));
+const chip = (textContent, onclick, className = '') =>
+  node('button', {type: 'button', textContent, className: `pill ${className}`, onclick});
+$('#ideas').append(...IDEAS.map(prompt => chip(prompt.slice(0, 40), () => { fill({prompt}); make(); })));
+const toggles = TOGGLES.map(group => group.map(words => chip(words, () => toggle(words, group), 'toggle')));
+$('#toggles').append(...toggles.flat());
+$('#known').textContent = Object.keys(FACTS.sounds).join(', ');
+$('#size').textContent = Math.round(FACTS.megabytes);
+fields.checkpoint.append(...FACTS.checkpoints.map(({name: id, megabytes}) =>
+  node('option', {text: `${id} (${megabytes} MB)`, value: id, id})));
+fill({prompt: IDEAS[1]});
+$('#shared').hidden = !asked();
+$('#shared bdi').textContent = fields.prompt.value;
+addEventListener('hashchange', asked);
+form.oninput = describe;
+form.onsubmit = event => { event.preventDefault(); make(); };
+form.addEventListener('invalid', event => { // a field that is folded away could not be shown
+  for (const fold of form.querySelectorAll('details:has(:invalid)')) fold.open = true;
+  fail(`${event.target.dataset.name ?? 'The prompt'}: ${event.target.validationMessage}`);
+}, true);
+$('#play-shared').onclick = make;
+$('#another').onclick = () => { fill({seed: Math.floor(Math.random() * 10000)}); make(); };
+$('#cancel').onclick = engine.cancel;
+$('#flip').onclick = () => flip(...picked().map(take => $('audio', take)));
+addEventListener('keydown', event => { if (event.key === 'Escape' && making) engine.cancel(); });
+recorder($('#recording'), found => {
+  recording = found;
+  if (found) say(`A recording of ${short(found.length / RATE)} s: say what it should become.`);
+}, fail);
+earlier();
+engine.ask({load: fields.checkpoint.value}, ({says, error, done}) => {
+  if (error) fail(error); else if (!making) say(done ? 'Ready.' : says);
+});

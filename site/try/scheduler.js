@@ -15,8 +15,8 @@ export function schedule(config, steps) {
   const ratio = n / steps, jump = Math.floor(ratio), apart = (n - ratio) - n; // as numpy's arange counts
   return Array.from({length: Math.ceil(n / ratio)}, (_, i) => {
     const time = even(n + i * apart) - 1, before = time - jump;
-    const a = signal[time], b = Math.sqrt(1 - a * a), p = before >= 0 ? signal[before] : config.set_alpha_to_one ? 1 : first;
-    const q = Math.sqrt(1 - p * p);
+    const a = signal[time], b = Math.sqrt(1 - a * a);
+    const p = before >= 0 ? signal[before] : config.set_alpha_to_one ? 1 : first, q = Math.sqrt(1 - p * p);
     return {time, signal: a, keep: p * a + q * b, turn: q * a - p * b};
   });
 }

@@ -99,7 +99,8 @@ async function make(id, settings) {
   const [unet] = await Promise.all([open(checkpoint), open('text'), open('decoder')]);
   const told = [...guided ? [await embed(negative)] : [], await embed(prompt)];
   const embedding = tensor(Float32Array.from(told.flatMap(({numbers}) => numbers)), [batch, 64]);
-  const samples = Math.round(seconds * RATE), frames = Math.ceil(samples / facts.samples_per_latent), size = 64 * frames;
+  const samples = Math.round(seconds * RATE), frames = Math.ceil(samples / facts.samples_per_latent);
+  const size = 64 * frames;
   const {begin, latents: first} = await start(randn(seed, size), frames, settings, facts);
   postMessage({id, says: 'Your words are read.'});
   const begun = performance.now();

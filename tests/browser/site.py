@@ -84,12 +84,11 @@ class Served:
                 elif isinstance(fault, int):
                     self.send_error(fault)
                 elif fault in ("html", "cut", "other"):
-                    data = (folder / urlsplit(self.path).path[1:]).read_bytes()
-                    data = {
-                        "html": b"<!DOCTYPE html><title>Blocked</title>",
-                        "cut": data[:1000],
-                        "other": data + b"\n",
-                    }[fault]
+                    data, page = (
+                        (folder / urlsplit(self.path).path[1:]).read_bytes(),
+                        b"<!DOCTYPE html>No",
+                    )
+                    data = {"html": page, "cut": data[:1000], "other": data + b"\n"}[fault]
                     self.send_response(200)
                     self.send_header("Content-Length", str(len(data)))
                     self.end_headers()
@@ -132,11 +131,6 @@ def until(page, words: str, selector: str = STATUS) -> str:
     return page.locator(selector).first.inner_text()
 
 
-def samples(page, link: str = "#takes .wav") -> np.ndarray:
-
-    return soundfile.read(io.BytesIO(bytes(page.evaluate(BYTES, link))), dtype="float32")[0]
-
-
 def make(page, **settings) -> np.ndarray:
     """Make a sound with settings that a link holds; the samples of the file to download."""
     page.evaluate(
@@ -145,7 +139,7 @@ def make(page, **settings) -> np.ndarray:
     page.wait_for_function("p => document.querySelector('#prompt').value === p", arg=settings["prompt"])
     page.click("#make")
     page.wait_for_selector("#takes li")
-    return samples(page)
+    return soundfile.read(io.BytesIO(bytes(page.evaluate(BYTES, "#takes .wav"))), dtype="float32")[0]
 
 
 @functools.cache
@@ -160,10 +154,10 @@ def snr_db(ours: np.ndarray, truth: np.ndarray) -> float:
     return float(10 * np.log10((truth**2).sum() / ((ours - truth) ** 2).sum()))
 
 
-def truth(prompt: str, **settings) -> np.ndarray:
-    return python_clip(prompt, **settings).waveform
-
-
 def python_clip(prompt, checkpoint="mini-s-v2", negative="", steps=10, seconds=2.56, guidance=2.5, seed=0, **more):
     settings = {"num_inference_steps": steps, "audio_length_in_s": seconds, "guidance_scale": guidance, "seed": seed}
     return generate(python(checkpoint), prompt, negative_prompt=negative or None, **settings, **more)
+
+
+def truth(prompt: str, **settings) -> np.ndarray:
+    return python_clip(prompt, **settings).waveform
