@@ -7,7 +7,7 @@ const FORM = `<div class="line"><input name="prompt" aria-label="Prompt" require
 <input type="number" name="seed" min="0" max="4294967295" required></label>
 <button class="main">Make it here</button></div>
 <div class="line"><label><input type="number" name="steps" min="1" max="100" required>steps</label>
-<label><input type="number" name="seconds" min="0.08" max="20.48" step="any" required>seconds</label>
+<label><input type="number" name="seconds" aria-label="seconds" min="0.08" max="20.48" step="any" required>s</label>
 <label><input type="number" name="guidance" min="0" max="20" step="any" required>guidance</label>
 <input name="negative" aria-label="Negative prompt" maxlength="500" autocomplete="off" placeholder="without ..."></div>
 <div class="line"><button type="button" class="turn" hidden>⇄ A/B while it plays</button>

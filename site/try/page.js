@@ -163,9 +163,11 @@ function film(take, made, path, samples) { // the film of a take; returns what t
   const roll = () => {
     clearInterval(timer);
     scrub.value = 0;
+    turn();
     timer = setInterval(() => {
+      scrub.value++;
       turn();
-      if (scrub.value === scrub.max) clearInterval(timer); else scrub.value++;
+      if (scrub.value === scrub.max) clearInterval(timer);
     }, 150);
   };
   scrub.oninput = () => { clearInterval(timer); turn(); };
