@@ -88,7 +88,6 @@ export function flip(one, other) { // from one sound to the other, at the same m
   to.currentTime = Math.min(from.currentTime, Math.max(0, (to.duration || 0) - 0.01));
   from.pause();
   to.play().catch(() => {});
-  return to;
 }
 
 const split = text => text.toLowerCase().split(/[\s,.;:!?"“”()/]+/).filter(Boolean);

@@ -10,7 +10,6 @@ const $ = (selector, within = document) => within.querySelector(selector);
 const form = $('#form'), fields = form.elements, status = $('#status'), progress = $('#progress');
 const IDEAS = ['Techno music with a strong, upbeat tempo and high melodic riffs', 'a dog barking in the rain',
   'a slow, low church bell', 'a fast high piano melody'];
-const KEPT = 'audioldm-takes', MOST = 50;
 let making = false, recording = null;
 try { // light or dark, where that was chosen in the book; else as the system has it
   if (['light', 'dark'].includes(localStorage.mode)) document.documentElement.style.colorScheme = localStorage.mode;
@@ -130,7 +129,7 @@ function show(made, answer) {
   within('figure').scrollIntoView({block: 'nearest'});
   audio.play().catch(() => {}); // where the browser allows it
   const others = kept().filter(one => JSON.stringify(one) !== JSON.stringify(made));
-  if (!made.recording) keep(KEPT, [made, ...others].slice(0, MOST));
+  if (!made.recording) keep('audioldm-takes', [made, ...others].slice(0, 50));
   return film(take, made, path, wave.length);
 }
 
@@ -141,7 +140,7 @@ function listed() {
   $('#flip').hidden = picked().length !== 2;
 }
 
-const kept = () => memory(KEPT) ?? []; // settings of earlier takes: the same settings make the same sound
+const kept = () => memory('audioldm-takes') ?? []; // settings of earlier takes: the same settings make the same sound
 
 function earlier() {
   const every = kept();
@@ -172,7 +171,6 @@ function film(take, made, path, samples) { // the film of a take; returns what t
   };
   scrub.oninput = () => { clearInterval(timer); turn(); };
   within('.roll').onclick = roll;
-  within('.video').hidden = !video.possible();
   within('.video').onclick = async () => {
     say('The film is recorded while it plays ...');
     try {
@@ -218,11 +216,7 @@ function make() { // the newest press wins
   });
 }
 
-function asked() { // by the link
-  const values = Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
-  fill(values);
-  return values.prompt;
-}
+const follow = () => fill(Object.fromEntries(new URLSearchParams(location.hash.slice(1)))); // the link
 
 // ---- the beginning ----
 
@@ -237,9 +231,10 @@ $('#size').textContent = Math.round(FACTS.megabytes);
 fields.checkpoint.append(...FACTS.checkpoints.map(({name: id, megabytes}) =>
   node('option', {text: `${id} (${megabytes} MB)`, value: id, id})));
 fill({prompt: IDEAS[1]});
-$('#shared').hidden = !asked();
+follow();
+$('#shared').hidden = !location.hash.includes('prompt=');
 $('#shared bdi').textContent = fields.prompt.value;
-addEventListener('hashchange', asked);
+addEventListener('hashchange', follow);
 form.oninput = describe;
 form.onsubmit = event => { event.preventDefault(); make(); };
 form.addEventListener('invalid', event => { // a field that is folded away could not be shown

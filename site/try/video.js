@@ -35,4 +35,3 @@ export function video(pictures, address, title) {
     }).then(draw).catch(fail);
   });
 }
-video.possible = () => typeof MediaRecorder === 'function' && 'captureStream' in HTMLCanvasElement.prototype;
