@@ -22,7 +22,7 @@ import torch
 from tools import lessons
 from utils import generate, load_clips, load_pipeline, loudness_db, measures, sweep
 
-module, kept = import_module("utils.sweeps"), import_module("utils.kept")
+module, store = import_module("utils.sweeps"), import_module("utils.clip_store")
 PROMPTS = ["a dog barking", "rain"]
 ALONE = dict(batch_size=1, progress=False)  # to the bit what `generate` makes
 TINY = dict(num_inference_steps=1, audio_length_in_s=0.64, **ALONE)
@@ -223,7 +223,7 @@ def test_a_changed_pipeline_makes_its_own_clips(random_checkpoint, change):
     own = load_pipeline(random_checkpoint)
 
     def print_of(pipe) -> str:
-        return kept.fingerprint(pipe) + kept.scheduler_print(pipe, 10)
+        return store.fingerprint(pipe) + store.scheduler_fingerprint(pipe, 10)
 
     before = print_of(own)
     generate(own, "rain", num_inference_steps=3, audio_length_in_s=0.64)
@@ -287,7 +287,7 @@ def test_a_huge_grid_asks_first_and_is_never_built(pipe, tmp_path, monkeypatch, 
     with pytest.raises(ValueError, match=" 20,000,000,000 clips: pass confirm=True"):
         sweep(pipe, PROMPTS, folder=tmp_path / "clips", **grid)
     assert not generated and not (tmp_path / "clips").exists()
-    monkeypatch.setattr(module, "ASK_ABOVE", 1)
+    monkeypatch.setattr(module, "CONFIRM_ABOVE", 1)
     with pytest.raises(ValueError, match="2 clips: pass confirm=True"):
         sweep(pipe, "rain", seeds=[0, 1], folder=tmp_path, **TINY)
     assert len(sweep(pipe, "rain", seeds=[0, 1], folder=tmp_path, confirm=True, **TINY)) == 2

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from tools import lessons
-from utils import kept, load_pipeline, sweeps
+from utils import clip_store, load_pipeline, sweeps
 
 GRID = {"prompts": ["a dog barking", "rain"], "num_inference_steps": [1, 2], "seeds": range(8)}
 SHORT = {"audio_length_in_s": 0.64, "progress": False}
@@ -44,7 +44,7 @@ def ended(pid: int) -> int:
 
 def finished(folder: Path) -> dict[Path, int]:
     """Return the clips that are whole on the disk, with the times of their writing."""
-    return {path: path.stat().st_mtime_ns for path in folder.glob("*.wav") if kept.is_whole(path)}
+    return {path: path.stat().st_mtime_ns for path in folder.glob("*.wav") if clip_store.is_intact(path)}
 
 
 def killed_at_random(pipe, place: Path, batch_size: int, kills: int) -> dict:

@@ -15,7 +15,7 @@ from numbers import Integral, Real
 from pathlib import Path
 from uuid import uuid4
 
-MOST = 1_000_000  # values in a list: an endless iterator is refused
+MAX_VALUES = 1_000_000  # values in a list: an endless iterator is refused
 
 
 @contextmanager
@@ -50,9 +50,9 @@ def as_list(name: str, values: object, least: int = 1) -> list:
     if getattr(values, "ndim", 1) == 0:  # a number as an array or a tensor
         return [values.item()]
     values = sorted(values, key=repr) if isinstance(values, (set, frozenset)) else values
-    found = [value for value, _ in zip(values, range(MOST + 1), strict=False)]
-    if not least <= len(found) <= MOST:
-        raise ValueError(f"{name} {'is too long' if found else 'is empty'}: give 1 to {MOST:,} values.")
+    found = [value for value, _ in zip(values, range(MAX_VALUES + 1), strict=False)]
+    if not least <= len(found) <= MAX_VALUES:
+        raise ValueError(f"{name} {'is too long' if found else 'is empty'}: give 1 to {MAX_VALUES:,} values.")
     return found
 
 

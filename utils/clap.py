@@ -21,7 +21,7 @@ from huggingface_hub import try_to_load_from_cache
 from .checkpoints import CHECKPOINTS, MINI_CLAP, MINIS, REAL_CLAP
 from .checks import as_list
 from .clip import Clip, check_clips
-from .hub import explained, repo_info
+from .hub import as_loading_error, repo_info
 from .loading import is_mini, quiet
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ def _load_clap(model: str) -> tuple:
     place = CHECKPOINTS["mini-s"].folder.with_name(model) if model == MINI_CLAP else Path(model).expanduser()
     if not place.is_dir():
         place = model
-        with explained(model):
+        with as_loading_error(model):
             if not isinstance(try_to_load_from_cache(model, "config.json"), str):
                 repo_info(model)  # fails within seconds where the Hub cannot be reached
     try:

@@ -202,12 +202,12 @@ def sample(pipe: AudioLDMPipeline, requests, frames: int, steps: int, guidance: 
         encoded = {text: encode_prompt(pipe, text) for text in dict.fromkeys(texts)}
         drawn = [torch.Generator("cpu").manual_seed(r.seed) for r in requests]
         shape, width = latent_shape(pipe, frames), pipe.text_encoder.config.projection_dim
-        told, latents = [], [torch.randn(shape, generator=draw, dtype=torch.float32, device="cpu") for draw in drawn]
+        rows, latents = [], [torch.randn(shape, generator=draw, dtype=torch.float32, device="cpu") for draw in drawn]
         for index, r in enumerate(requests):
             embeds = torch.atleast_2d(encoded[r.prompt] if r.prompt_embeds is None else r.prompt_embeds)
-            told.append(check_shape("prompt_embeds", embeds, (1, width)).to(pipe.unet.dtype))
+            rows.append(check_shape("prompt_embeds", embeds, (1, width)).to(pipe.unet.dtype))
             latents[index] = latents[index] if r.latents is None else check_shape("latents", r.latents, shape)
-        call["prompt_embeds"], call["latents"] = torch.cat(told), torch.cat(latents).to(pipe.unet.dtype)
+        call["prompt_embeds"], call["latents"] = torch.cat(rows), torch.cat(latents).to(pipe.unet.dtype)
         call["negative_prompt_embeds"] = torch.cat([encoded[text] for text in negatives]) if negatives else None
         call["generator"] = drawn  # a scheduler that draws noise goes on with each clip's own
         pipe.set_progress_bar_config(**{**bar, "disable": True})

@@ -47,7 +47,7 @@ def download(pipeline: type, hub_id: str) -> Path:
     if cached := cached_folder(hub_id, revision):
         return cached
     huggingface_hub.constants.HF_HUB_DISABLE_XET = True  # it tries for minutes where it is blocked; HTTP fails at once
-    with explained(hub_id):
+    with as_loading_error(hub_id):
         repo_info(hub_id, revision)
         check_kind(Path(huggingface_hub.hf_hub_download(hub_id, "model_index.json", revision=revision)), label)
         terms = f"{known.download_gb} GB, licence: {known.licence}" if known else "licence: see its page"
@@ -58,7 +58,7 @@ def download(pipeline: type, hub_id: str) -> Path:
 def cached_folder(hub_id: str, revision: str | None) -> Path | None:
     """Return the complete copy on this machine, for which no network is needed, or None."""
     index = huggingface_hub.try_to_load_from_cache(hub_id, "model_index.json", revision=revision)
-    return Path(index).parent if isinstance(index, str) and not lacking(Path(index).parent) else None
+    return Path(index).parent if isinstance(index, str) and not missing_files(Path(index).parent) else None
 
 
 def repo_info(hub_id: str, revision: str | None = None, seconds: float | None = None) -> object:
@@ -67,7 +67,7 @@ def repo_info(hub_id: str, revision: str | None = None, seconds: float | None = 
     return ask(huggingface_hub.model_info, hub_id, revision=revision, timeout=seconds).result(seconds + 1)
 
 
-def lacking(folder: Path) -> list[str]:
+def missing_files(folder: Path) -> list[str]:
     """List the files, as patterns, that a complete AudioLDM pipeline has and a folder lacks."""
     needed = ["model_index.json", "scheduler/scheduler_config.json", "tokenizer/*.json"]
     needed += [f"{model}/{pattern}" for model in MODELS for pattern in ("config.json", "*model*")]
@@ -82,7 +82,7 @@ def check_kind(model_index: Path, label: str) -> None:
 
 
 @contextmanager
-def explained(hub_id: str) -> Iterator[None]:
+def as_loading_error(hub_id: str) -> Iterator[None]:
     """Turn an error of huggingface_hub into a LoadingError, by names of classes, which its versions share."""
     try:
         yield

@@ -14,7 +14,7 @@ import numpy as np
 
 from .checks import check_int
 
-SURE = 0.05  # significance level of a single comparison
+ALPHA = 0.05  # significance level of a single comparison
 ROUNDING = 1e-7  # differences this much smaller than the values are float32's
 
 
@@ -50,7 +50,7 @@ class Interval:
             return "cannot say"
         if not self.excludes_zero:
             return "none shown"
-        return "an effect" if self.p < SURE / comparisons else "maybe"
+        return "an effect" if self.p < ALPHA / comparisons else "maybe"
 
     @property
     def _digits(self) -> int:
@@ -107,8 +107,10 @@ def interval(
     if before is not None:
         sample = sample - np.asarray(before, dtype=np.float64)
     if sample.ndim == 1 and groups is not None:
-        of = list(groups)
-        sample = np.array([np.mean([v for v, g in zip(sample, of, strict=True) if g == s]) for s in dict.fromkeys(of)])
+        keys = list(groups)
+        sample = np.array(
+            [np.mean([v for v, k in zip(sample, keys, strict=True) if k == s]) for s in dict.fromkeys(keys)]
+        )
     if sample.ndim != 1 or len(sample) < 2 or not np.isfinite(sample).all():
         raise ValueError(f"An interval needs finite numbers of 2 subjects, not {reprlib.repr(sample.tolist())}.")
     mean = float(sample.mean())

@@ -23,7 +23,7 @@ import transformers
 from packaging.version import Version
 
 from .checkpoints import BY_HUB_ID, CHECKPOINTS, FETCH, MINI_REGIME, MINIS, PROBE, REAL_REGIME, original_heads
-from .hub import LoadingError, cached_folder, check_kind, download, first_line, lacking, repo_info
+from .hub import LoadingError, cached_folder, check_kind, download, first_line, missing_files, repo_info
 from .vocoder import GriffinLimVocoder  # diffusers finds a mini's vocoder in the module that is loaded here
 
 if TYPE_CHECKING:
@@ -32,14 +32,14 @@ if TYPE_CHECKING:
 TESTED_DIFFUSERS = "0.42.1"  # the newest one that the tests have seen: the upper bound in requirements.txt
 ON_GPU, ELSEWHERE = "audioldm-s-full-v2", "mini-s-v2"  # the two values of "auto"
 LOOK_SECONDS = 4  # how long "auto" waits for the Hub to answer
-LOUD = ("diffusers.pipelines.pipeline_utils", "diffusers.models.modeling_utils", "transformers.configuration_utils")
+LOGGERS = ("diffusers.pipelines.pipeline_utils", "diffusers.models.modeling_utils", "transformers.configuration_utils")
 HARMLESS = re.compile(  # messages hidden while an AudioLDM is loaded; its pickles are read weights-only
     "has been deprecated and will not receive|Expected types for vocoder|model of type .?hifigan"
     r"|unsafe serialization|no file named \w+\.safetensors"
 )
 _names: WeakKeyDictionary[AudioLDMPipeline, str] = WeakKeyDictionary()
 _loading = threading.RLock()  # transformers patches torch while it loads: one model at a time
-CORES = torch.get_num_threads()
+THREADS = torch.get_num_threads()
 
 
 def load_pipeline(
@@ -75,7 +75,7 @@ def load_pipeline(
     if vae_slicing:
         pipe.vae.enable_slicing()
     _names[pipe] = label
-    threads = 1 if is_mini(pipe) else CORES  # a mini gains nothing by a second thread
+    threads = 1 if is_mini(pipe) else THREADS  # a mini gains nothing by a second thread
     if device == "cpu" and "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(threads)
     if why:
@@ -185,7 +185,7 @@ def best_dtype(dtype: str | torch.dtype | None, device: str) -> torch.dtype:
 
 def _read(folder: Path, label: str, dtype: torch.dtype, original: bool) -> AudioLDMPipeline:
     """Read a pipeline's files; LoadingError, in one sentence, where they are incomplete or damaged."""
-    if missing := lacking(folder):
+    if missing := missing_files(folder):
         raise LoadingError(f"{folder} is no complete AudioLDM: it lacks {', '.join(missing)}; copy or load it again.")
     options = {"dtype" if Version(diffusers.__version__) >= Version("0.40") else "torch_dtype": dtype}
     with quiet():
@@ -225,7 +225,7 @@ def quiet() -> Iterator[None]:
             if library.is_progress_bar_enabled():
                 library.disable_progress_bar()
                 undo.callback(library.enable_progress_bar)
-        for logger in map(logging.getLogger, LOUD):
+        for logger in map(logging.getLogger, LOGGERS):
             is_news = lambda record: not HARMLESS.search(record.getMessage())  # noqa: E731
             logger.addFilter(is_news)
             undo.callback(logger.removeFilter, is_news)

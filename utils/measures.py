@@ -18,7 +18,7 @@ FLOOR_DB = -120.0  # what digital silence reads
 SILENCE_DB = -60.0
 QUIET = 0.1  # the quietest tenth of the frames stands for the background
 ENVELOPE_DB = 60.0  # how far below its loudest frame a level envelope is followed
-LATENT_FRAME = 1280  # samples of a mini's latent frame, 0.08 s
+MINI_LATENT_FRAME = 1280  # samples of a mini's latent frame, 0.08 s
 LEAST_FULL_SCALE = 127 / 128  # the smallest peak that is full scale: of 8 bits
 STEP = 1 - 2**-14  # at full scale is what is within half a step of 13 bits of it
 
@@ -171,7 +171,7 @@ def envelope_correlation(clip: Clip, reference: Clip) -> float:
 def _pair(clip: Clip, reference: Clip) -> list[np.ndarray]:
     """Return both waveforms without the silence that they share at the ends, cut to one length."""
     both = [_waveform(clip, N_FFT), _waveform(reference, N_FFT)]
-    if abs(len(both[0]) - len(both[1])) >= LATENT_FRAME:
+    if abs(len(both[0]) - len(both[1])) >= MINI_LATENT_FRAME:
         sizes = " and ".join(f"{c.duration:.2f} s" for c in (clip, reference))
         raise ValueError(f"Only clips of one length can be compared, not {sizes}: cut the longer, never pad.")
     both = np.array([waveform[: min(map(len, both))] for waveform in both])

@@ -25,7 +25,7 @@ from .clip import Clip
 from .features import DB_PER_NEPER, HOP_LENGTH, SAMPLE_RATE, mel_height
 from .player import COLOURS, DB_RANGE, PALETTE, visible_mel
 
-KILOHERTZ = (500, 1000, 2000, 4000, 8000)  # marked on the frequency axis
+TICKS_HZ = (500, 1000, 2000, 4000, 8000)  # marked on the frequency axis
 WIDTH = 6.4  # inches: 640 pixels, in which letters of 12 points are still 9 pixels high on a phone 345 pixels wide
 LINES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito 2008
 MARKERS = "osD^vPX"
@@ -96,7 +96,7 @@ def draw_spectrogram(axes: Axes, sound: Sound):
     extent = (0, len(mel) * HOP_LENGTH / SAMPLE_RATE, 0, 1)  # a row a mel band, so the height is in mel
     colours = matplotlib.colormaps[PALETTE].resampled(COLOURS)
     image = axes.imshow(DB_PER_NEPER * mel.T, extent=extent, cmap=colours, clim=DB_RANGE)
-    axes.set_yticks(mel_height(np.array(KILOHERTZ)), [f"{f / 1000:g}" for f in KILOHERTZ])
+    axes.set_yticks(mel_height(np.array(TICKS_HZ)), [f"{f / 1000:g}" for f in TICKS_HZ])
     axes.set(xlabel="Time (s)", ylabel="Frequency (kHz)")
     axes.label_outer()
     return image

@@ -69,15 +69,15 @@ def _figure(clip: Any, label: str, axis: float, drawn: bytes) -> str:
 
 def _reproducible(clip: Any) -> str:
     """Return the attribute data-settings, JSON, if AUDIOLDM_VERIFY=1 and they alone make the clip again."""
-    told = {name: clip.settings.get(name) for name in PLAIN}
+    settings = {name: clip.settings.get(name) for name in PLAIN}
     if os.environ.get("AUDIOLDM_VERIFY") != "1" or {*clip.settings} - {"scheduler", "dtype"} != {*PLAIN}:
         return ""
-    if told["checkpoint"] not in CHECKPOINTS:  # a pipeline of the lesson's own
+    if settings["checkpoint"] not in CHECKPOINTS:  # a pipeline of the lesson's own
         return ""
-    call = {name: value for name, value in told.items() if name != "checkpoint"}
-    again = utils.generate(_pipeline(told["checkpoint"]), **call).waveform
+    call = {name: value for name, value in settings.items() if name != "checkpoint"}
+    again = utils.generate(_pipeline(settings["checkpoint"]), **call).waveform
     is_same = again.shape == clip.waveform.shape and np.abs(again - clip.waveform).max() <= 0.01 * clip.peak
-    return f' data-settings="{escape(json.dumps(told))}"' if is_same else ""  # up to the rounding of batches
+    return f' data-settings="{escape(json.dumps(settings))}"' if is_same else ""  # up to the rounding of batches
 
 
 _pipeline = lru_cache(maxsize=1)(lambda checkpoint: utils.load_pipeline(checkpoint))

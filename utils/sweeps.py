@@ -32,8 +32,8 @@ from . import features, generation, latents, vocoder
 from .checkpoints import MINIS
 from .checks import as_list, check_float, check_int, write_whole
 from .clip import Clip
+from .clip_store import clip_path, fingerprint, is_intact, read_clip, scheduler_fingerprint, write_clip
 from .generation import MAX_BATCH, MAX_GUIDANCE, MAX_SECONDS, MAX_SEED, Request, generate_batch
-from .kept import fingerprint, is_whole, path_of, read_clip, scheduler_print, write_clip
 from .loading import is_mini, load_pipeline, locate
 
 if TYPE_CHECKING:
@@ -43,13 +43,13 @@ MEASURES = (  # of one clip, by name
     "loudness_db", "noise_floor_db", "spectral_flatness", "spectral_centroid_hz", "onset_rate", "tempo_bpm",
     "clipped_share", "is_silent", "clap_similarity",
 )  # fmt: skip
-ASK_ABOVE = 500  # clips: an hour on a CPU at the real checkpoints' size
+CONFIRM_ABOVE = 500  # clips: an hour on a CPU at the real checkpoints' size
 # hash of the code from latents to waveform: an update that changes a sound makes its clips anew
 SOURCE = joblib.hash([inspect.getsource(part) for part in (features, generation, latents, vocoder)])
 Point = namedtuple(  # one clip of the grid, for one checkpoint
     "Point", "prompt negative_prompt guidance_scale audio_length_in_s num_inference_steps seed"
 )
-TAKEN = {*Point._fields, "checkpoint", "scheduler", "dtype", "adapters", "seconds", "real_time_factor", "file"}
+RESERVED = {*Point._fields, "checkpoint", "scheduler", "dtype", "adapters", "seconds", "real_time_factor", "file"}
 
 
 def sweep(
@@ -117,7 +117,7 @@ def sweep(
         _values("seeds", seeds, check_int, 0, MAX_SEED),
     ]
     columns, count = _columns(measures), math.prod(map(len, (sources, *axes)))  # before it is built: it may be large
-    if count > ASK_ABOVE and not confirm:
+    if count > CONFIRM_ABOVE and not confirm:
         raise ValueError(f"This grid has {count:,} clips: pass confirm=True to start, or leave some out.")
     minis = [locate(s)[0] in MINIS if isinstance(s, str) else is_mini(s) for s in sources]  # all, before one is loaded
     points = [Point(*values) for values in product(*axes)]  # the last setting changes fastest
@@ -157,7 +157,7 @@ def _columns(measures: object) -> dict[str, Callable]:
         if not callable(measure):
             raise ValueError(f"There is no measure {given!r}: the names are {', '.join(MEASURES)}.")
         name = getattr(measure, "__name__", "")
-        if not name.isidentifier() or name in TAKEN or columns.setdefault(name, measure) is not measure:
+        if not name.isidentifier() or name in RESERVED or columns.setdefault(name, measure) is not measure:
             raise ValueError(f"The measure {name or given!r} must be a `def` with a name that no other column has.")
     return columns
 
@@ -190,7 +190,7 @@ def _results(sources: list, batches: list, place: Path, executor: Executor | Non
     finally:
         for future in tasks.values():
             future.cancel()
-        _kept.cache_clear()  # where the workers are threads
+        _cached.cache_clear()  # where the workers are threads
 
 
 def _opened(source: AudioLDMPipeline | str) -> tuple[AudioLDMPipeline, str]:
@@ -198,21 +198,21 @@ def _opened(source: AudioLDMPipeline | str) -> tuple[AudioLDMPipeline, str]:
     return pipe, fingerprint(pipe) + SOURCE
 
 
-_kept = lru_cache(maxsize=1)(_opened)
+_cached = lru_cache(maxsize=1)(_opened)
 
 
 def _in_worker(source: str, batch: Sequence[Point], folder: Path) -> list[Path]:
-    return _finish(*_kept(source), batch, folder)
+    return _finish(*_cached(source), batch, folder)
 
 
-def _finish(pipe: AudioLDMPipeline, print_of: str, batch: Sequence[Point], folder: Path) -> list[Path]:
+def _finish(pipe: AudioLDMPipeline, key: str, batch: Sequence[Point], folder: Path) -> list[Path]:
     """Write the missing clips of a batch, each made in its old place; return the paths of all.
 
     A clip's bits depend on the size of its batch, not on the others in it: fillers take the places of finished clips.
     """
-    print_of += scheduler_print(pipe, batch[0].num_inference_steps)
-    paths = [path_of(folder, point, print_of) for point in batch]
-    if missing := [index for index, path in enumerate(paths) if not is_whole(path)]:
+    key += scheduler_fingerprint(pipe, batch[0].num_inference_steps)
+    paths = [clip_path(folder, point, key) for point in batch]
+    if missing := [index for index, path in enumerate(paths) if not is_intact(path)]:
         filled = [batch[index if index in missing else missing[0]] for index in range(len(batch))]
         requests = [Request(point.prompt, point.seed, point.negative_prompt) for point in filled]
         clips = generate_batch(pipe, requests, **{name: getattr(batch[0], name) for name in Point._fields[2:5]})

@@ -52,7 +52,7 @@ def fingerprint(pipe: AudioLDMPipeline) -> str:
     return joblib.hash([*facts, *(_outline(values, digits) for values in seen)])
 
 
-def scheduler_print(pipe: AudioLDMPipeline, steps: int) -> str:
+def scheduler_fingerprint(pipe: AudioLDMPipeline, steps: int) -> str:
     """Return a hash of the timesteps and noise levels of a copy of the scheduler."""
     scheduler = deepcopy(pipe.scheduler)
     scheduler.set_timesteps(steps)
@@ -75,10 +75,10 @@ def _digest(facts: object, sound: bytes = b"") -> str:
     return hashlib.sha256(sound + json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
-def path_of(folder: Path, point: tuple, print_of: str) -> Path:
+def clip_path(folder: Path, point: tuple, key: str) -> Path:
     """Return the place of the clip that these settings and this fingerprint make."""
     words = re.sub(r"[^a-z0-9]+", "-", point.prompt.lower())[:40].strip("-") or "clip"  # for people; the hash counts
-    return folder / f"{words}-{_digest([point._asdict(), print_of])[:24]}.wav"
+    return folder / f"{words}-{_digest([point._asdict(), key])[:24]}.wav"
 
 
 def write_clip(path: Path, clip: Clip) -> None:
@@ -103,7 +103,7 @@ def read_clip(path: Path) -> Clip:
         raise OSError(f"The clip {path} is missing or damaged ({error}): run the sweep again.") from error
 
 
-def is_whole(path: Path) -> bool:
+def is_intact(path: Path) -> bool:
     """Return whether a kept clip is there and undamaged."""
     with suppress(OSError):
         return bool(read_clip(path))
