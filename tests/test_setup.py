@@ -7,17 +7,13 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import re
 import shutil
 import site
 import subprocess
 import sys
 import sysconfig
-import threading
 import zipfile
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from importlib.metadata import version
 from pathlib import Path
 
@@ -28,7 +24,6 @@ from utils.loading import TESTED_DIFFUSERS
 
 READY = "Ready: the project is found, and its packages are installed."
 CELL = SETUP_CELL.read_text(encoding="utf-8")
-LINK = "fileId=https%3A//github.com/{}/blob/{}/notebooks/01_first_sound.ipynb"
 
 
 def git(*arguments: str, cwd: Path) -> str:
@@ -37,34 +32,28 @@ def git(*arguments: str, cwd: Path) -> str:
 
 
 def copy_project(folder: Path, extra_requirement: str = "") -> Path:
-    """Copy the part of the project that the set-up cell asks for, with empty checkpoints."""
+    """Copy the part of the project that the set-up cell asks for, without checkpoints."""
     shutil.copytree(ROOT / "utils", folder / "utils", ignore=shutil.ignore_patterns("__pycache__"))
-    (folder / "mini").mkdir()
-    (folder / "notebooks").mkdir()
+    for name in ("mini", "notebooks/deeper"):
+        (folder / name).mkdir(parents=True)
     requirements = (ROOT / "requirements.txt").read_text(encoding="utf-8")
     (folder / "requirements.txt").write_text(f"{extra_requirement}\n{requirements}", encoding="utf-8")
     return folder
 
 
-def serve(folder: Path) -> None:
-    """Make a folder a git repository that hands out a part of its files."""
-    git("init", "--quiet", cwd=folder)
-    git("config", "uploadpack.allowFilter", "true", cwd=folder)
-    git("config", "uploadpack.allowAnySHA1InWant", "true", cwd=folder)
-    git("add", ".", cwd=folder)
-    git("commit", "--quiet", "-m", "the project", cwd=folder)
-
-
 @pytest.fixture(scope="module")
 def remote(tmp_path_factory) -> Path:
-    """A git remote with the project at the tag v1 and the branch feature/one, and broken on main."""
-    folder = copy_project(tmp_path_factory.mktemp("remote") / "project")
-    for name in ("mini-s-v2", "mini-m"):
-        (folder / "mini" / "checkpoints" / name).mkdir(parents=True)
-        (folder / "mini" / "checkpoints" / name / "weights").write_bytes(random.Random(0).randbytes(3_000_000))
-    for name in ("__init__.py", "data.py", "sounds.py", "README.md"):
-        (folder / "mini" / name).touch()
-    serve(folder)
+    """A git remote with the whole project, as it is here, at the tag v1 and the branch feature/one; broken on main."""
+    folder = tmp_path_factory.mktemp("remote") / "project"
+    for path in filter(Path.is_file, map(ROOT.joinpath, git("ls-files", cwd=ROOT).splitlines())):
+        place = folder / path.relative_to(ROOT)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, place)
+    git("init", "--quiet", cwd=folder)
+    for setting in ("uploadpack.allowFilter", "uploadpack.allowAnySHA1InWant"):
+        git("config", setting, "true", cwd=folder)
+    git("add", ".", cwd=folder)
+    git("commit", "--quiet", "-m", "the project", cwd=folder)
     git("tag", "v1", cwd=folder)
     git("branch", "feature/one", cwd=folder)
     (folder / "utils" / "setup.py").write_text("raise SystemExit('this is not v1')")
@@ -97,7 +86,6 @@ def refusal(code: str, folder: Path, **settings: str) -> str:
 def test_in_a_clone_the_project_is_found_from_any_folder_of_it_and_twice(tmp_path, where):
     assert len(CELL.splitlines()) <= 30  # of every lesson
     project = copy_project(tmp_path)
-    (project / "notebooks" / "deeper").mkdir()
     (project / "notebooks" / "utils.py").write_text("stranger = True")  # harmless when only near
     done = run(CELL + CELL + "\nimport os, utils\nprint(utils.__file__, os.getcwd())", project / where)
     assert done.stdout == f"{READY}\n{READY}\n{project / 'utils' / '__init__.py'} {project}\n", done.stderr
@@ -123,71 +111,48 @@ def test_a_foreign_utils_and_a_folder_for_outputs_that_cannot_be_made_are_refuse
     assert "`outputs`" in refusal(CELL, project)
 
 
-def fetched(folder: Path) -> int:
-    """Return the bytes that a fetch of the project has brought."""
-    objects = folder / "audioldm-notebooks" / ".git" / "objects"
-    return sum(path.stat().st_size for path in objects.rglob("*") if path.is_file())
-
-
-def test_of_the_minis_only_the_first_is_fetched_and_another_when_it_is_loaded(tmp_path, remote):
-    assert run(stamped(f"file://{remote}"), tmp_path).stdout == f"{READY}\n"
-    minis = tmp_path / "audioldm-notebooks" / "mini" / "checkpoints"
-    assert {path.name for path in minis.parent.iterdir()} == {"checkpoints", "__init__.py", "data.py", "sounds.py"}
-    assert [path.name for path in minis.iterdir()] == ["mini-s-v2"] and 3_000_000 < fetched(tmp_path) < 5_000_000
-    load = "\nfrom utils import load_pipeline\nfor name in ('mini-m', 'mini-l'):\n    try:\n        load_pipeline(name)"
-    load += "\n    except OSError as error:\n        print(error)"
-    said = run(stamped(f"file://{remote}") + load, tmp_path).stdout.replace(f"{minis}/", "")
-    assert "mini-m is no complete AudioLDM" in said and "mini-l is not in" in said  # here mini-m is a file of noise
-    assert (minis / "mini-m" / "weights").stat().st_size == 3_000_000
-
-
-@pytest.mark.slow
-def test_from_an_empty_folder_the_first_lesson_sounds(tmp_path):
-    """The whole project as it is here on a remote: under 20 MB are fetched, and a sound is made and scored."""
-    served, empty = tmp_path / "served", tmp_path / "empty"
-    for path in filter(Path.is_file, map(ROOT.joinpath, git("ls-files", cwd=ROOT).splitlines())):
-        place = served / path.relative_to(ROOT)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(path, place)
-    empty.mkdir()
-    serve(served)
-    sound = (
-        "\nfrom mini.data import clip_at  # as lessons do\nfrom utils import clap_similarity, generate, load_pipeline"
-    )
-    sound += "\nclip = generate(load_pipeline('mini-s-v2'), 'a dog', num_inference_steps=2)"
-    done = run(stamped(f"file://{served}", "main") + sound + "\nprint(clap_similarity(clip).shape)", empty)
-    assert done.stdout.endswith("(1,)\n"), done.stderr
-    assert fetched(empty) < 20_000_000
+def test_from_an_empty_folder_the_first_lesson_sounds_and_another_mini_comes_when_it_is_loaded(tmp_path, remote):
+    """At most 20 MB are fetched; a sound is made and scored."""
+    sound = """
+import os, pathlib
+from mini.data import clip_at  # as lessons do
+from utils import clap_similarity, generate, load_pipeline
+clip = generate(load_pipeline("mini-s-v2"), "a dog", num_inference_steps=2)
+print(clap_similarity(clip).shape, sorted(os.listdir("mini/checkpoints")))
+print(sum(path.stat().st_size for path in pathlib.Path(".git/objects").rglob("*") if path.is_file()))
+load_pipeline("mini-m")
+"""
+    done = run(stamped(f"file://{remote}") + sound, tmp_path)
+    ready, made, fetched, said = done.stdout.splitlines()
+    assert (ready, made, said) == (READY, "(1,) ['mini-clap', 'mini-s-v2']", "Fetching mini-m ..."), done.stderr
+    assert int(fetched) < 20_000_000
 
 
 # ---- an origin that finds itself: a stand-in for the service of Colab's that knows which lesson was opened
 
 
-@pytest.fixture
-def service(tmp_path):
-    """Serve the file "api/sessions" in place of Colab's service: the file, and the port."""
-    (tmp_path / "api").mkdir()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=tmp_path))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield tmp_path / "api" / "sessions", server.server_port
-    server.shutdown()
-    server.server_close()
+def session(repo: str = "owner/name", ref: str = "v1", host: str = "github.com", name: str = "") -> str:
+    link = f"fileId=https%3A//{host}/{repo}/blob/{ref}/notebooks/01_first_sound.ipynb"
+    return json.dumps([{"id": "1", "kernel": {"id": "2", "name": "python3"}, "name": name or link, "path": link}])
 
 
-def session(repo: str = "owner/name", ref: str = "v1", **changes) -> str:
-    link = LINK.format(repo, ref)
-    return json.dumps([{"id": "1", "kernel": {"id": "2", "name": "python3"}, "name": link, "path": link, **changes}])
-
-
-def on_colab(port: int, code: str = CELL) -> str:
-    """Return the cell for a machine that takes itself for Colab, whose service answers at this port."""
-    colab = "import socket, sys\nfrom importlib import machinery, util\nfor name in ('google', 'google.colab'):\n"
-    colab += "    sys.modules[name] = util.module_from_spec(machinery.ModuleSpec(name, None, is_package=True))\n"
-    return colab + "socket.gethostbyname = lambda name: '127.0.0.1'\n" + code.replace(":9000/", f":{port}/")
+def on_colab(code: str, answer: str) -> str:
+    """Return the cell for a machine that takes itself for Colab, whose service gives this answer; "" for none."""
+    colab = f"""
+import io, socket, sys, urllib.request
+from importlib import machinery, util
+for name in ("google", "google.colab"):
+    sys.modules[name] = util.module_from_spec(machinery.ModuleSpec(name, None, is_package=True))
+socket.gethostbyname = lambda name: "127.0.0.1"
+if {answer!r}:
+    answers = {{"http://127.0.0.1:9000/api/sessions": {answer.encode()!r}}}
+    urllib.request.urlopen = lambda address, timeout: io.BytesIO(answers[address])
+"""
+    return colab + code
 
 
 @pytest.fixture
-def on_github(tmp_path, remote) -> dict[str, str]:
+def github(tmp_path, remote) -> dict[str, str]:
     """Settings of git that find a repository on GitHub in a folder of this machine."""
     (tmp_path / "github" / "owner").mkdir(parents=True)
     (tmp_path / "github" / "owner" / "name").symlink_to(remote)
@@ -196,38 +161,21 @@ def on_github(tmp_path, remote) -> dict[str, str]:
     return {**count, "GIT_CONFIG_KEY_0": f"url.file://{tmp_path / 'github'}/.insteadOf"}
 
 
-def test_on_colab_the_version_that_was_opened_is_fetched_without_a_stamp(tmp_path, service, on_github):
-    service[0].write_text(session())
-    done = run(on_colab(service[1]), tmp_path / "empty", **on_github)
-    assert done.stdout == f"{READY}\n", done.stderr
+def test_on_colab_the_version_that_was_opened_is_fetched_unless_there_is_a_stamp_or_a_clone(tmp_path, github):
+    other = session("some/fork", "main")  # cannot be had
+    for code, answer in ((CELL, session()), (stamped("owner/name"), other)):
+        done = run(on_colab(code, answer), tmp_path / "empty", **github)
+        assert done.stdout == f"{READY}\n", done.stderr
+        shutil.rmtree(tmp_path / "empty" / "audioldm-notebooks")
+    assert run(on_colab(CELL, other), copy_project(tmp_path / "project")).stdout == f"{READY}\n"
 
 
-def test_the_stamp_or_a_clone_wins(tmp_path, service, on_github):
-    service[0].write_text(session("some/fork", "main"))  # cannot be had
-    code = on_colab(service[1], stamped("owner/name"))
-    assert run(code, tmp_path / "empty", **on_github).stdout == f"{READY}\n"
-    assert run(on_colab(service[1]), copy_project(tmp_path / "project")).stdout == f"{READY}\n"
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        session().replace("github.com", "github.com.evil.example"),
-        session("owner/name", "--upload-pack=evil"),
-        session(name=LINK.format("another/one", "v1")),
-        session(name="fileId=1aBcD", path="fileId=1aBcD"),
-    ],
-    ids=range(4),
-)
-def test_a_service_that_lies_or_does_not_know_is_not_believed(tmp_path, service, on_github, answer):
-    service[0].write_text(answer)
-    assert "open the lesson from its clone" in refusal(on_colab(service[1]), tmp_path / "empty", **on_github)
+def test_without_the_service_or_with_one_that_lies_the_reader_is_told_what_to_do(tmp_path, github):
+    lies = [session(host="github.com.evil.example"), session(ref="--upload-pack=evil"), "[]", ""]
+    lies.append(session(name="fileId=https%3A//github.com/another/one/blob/v1/notebooks/01_first_sound.ipynb"))
+    for code in (CELL, *(on_colab(CELL, answer) for answer in lies)):
+        assert "open the lesson from its clone" in refusal(code, tmp_path / "empty", **github)
     assert list((tmp_path / "empty").iterdir()) == []
-
-
-def test_without_the_service_or_away_from_colab_the_reader_is_told_what_to_do(tmp_path):
-    for code in (on_colab(9), CELL):
-        assert "its clone" in refusal(code, tmp_path)
 
 
 # ---- packages: missing ones are installed, and never torch, from an index of tiny wheels
