@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -22,41 +23,38 @@ from urllib.parse import unquote, urlsplit
 from utils.checkpoints import BY_HUB_ID
 
 ROOT = Path(__file__).parent.parent
-LARGE = (".safetensors", ".bin")  # the Hub keeps them as LFS: the ETag is a sha256, and they lie behind a redirect
+LARGE = (".safetensors", ".bin")  # the Hub keeps them as LFS: they lie behind a redirect
 MAIN = hashlib.sha1(b"main").hexdigest()  # the commit of repositories that the project does not pin
+ROUTE = re.compile(r"/(?:api/models/|cdn/)?([^/]+/[^/]+)(?:/(?:resolve|revision|tree)/([^/]+))?/?(.*)")
 REFUSALS = {  # fault -> status, error code
     "401": (401, ""), "403": (403, ""), "503": (503, ""), "gated": (403, "GatedRepo"),
     "revision": (404, "RevisionNotFound"),
 }  # fmt: skip
 
 
-class Hub:
-    """Serves {repository id: folder}. `fault` makes it misbehave, `requests` is the list of requests so far."""
+class Hub(ThreadingHTTPServer):
+    """Serve {repository id: folder}. `fault` makes it misbehave, `requests` is the list of requests so far."""
 
     def __init__(self, repositories: dict[str, Path]):
+        super().__init__(("127.0.0.1", 0), _Handler)
         self.repositories, self.fault, self.requests = repositories, "", []
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"hub": self}))
-        self.server.daemon_threads = True
-        self.server.handle_error = lambda *args: None  # a client that hangs up is nothing to report
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.url = f"http://127.0.0.1:{self.server_port}"
+        threading.Thread(target=self.serve_forever, daemon=True).start()
 
-    def files(self, repo: str) -> dict[str, Path]:
-        folder = self.repositories[repo]
-        return {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    def handle_error(self, *args: Any) -> None:
+        """Say nothing of a client that hangs up."""
 
     def downloaded(self) -> list[str]:
         """Return the weight files that were sent, in order."""
         return [line.split(" ")[1] for line in self.requests if line.startswith("GET /cdn")]
 
     def close(self) -> None:
-        self.server.shutdown()
-        self.server.server_close()
+        self.shutdown()
+        self.server_close()
 
 
 class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    hub: Hub
+    server: Hub
 
     def log_message(self, *args: Any) -> None:
         pass
@@ -65,80 +63,54 @@ class _Handler(BaseHTTPRequestHandler):
         self.do_GET()
 
     def do_GET(self) -> None:
-        path = unquote(urlsplit(self.path).path)
-        self.hub.requests.append(f"{self.command} {path} {self.headers.get('Range', '')}".strip())
-        parts, fault = path.strip("/").split("/"), self.hub.fault
+        path, fault = unquote(urlsplit(self.path).path), self.server.fault
+        self.server.requests.append(f"{self.command} {path}")
         if fault.startswith("cdn "):  # only where the weights come from
-            fault = fault.removeprefix("cdn ") if parts[0] == "cdn" else ""
+            fault = fault.removeprefix("cdn ") if path.startswith("/cdn/") else ""
         if fault == "silent":
             time.sleep(30)
         if fault == "portal":  # of a network that wants a log-in first, and answers in everyone's place
-            return self._send(200, b"<html>Welcome! Please log in.</html>", {"Content-Type": "text/html"})
+            return self._send(200, b"<html>Welcome! Please log in.</html>")
         if fault in REFUSALS:
             return self._refuse(*REFUSALS[fault])
-        if parts[0] == "cdn":
-            return self._content(self.hub.files("/".join(parts[1:3]))["/".join(parts[3:])])
-        repo, rest = "/".join(parts[2:4]), parts[4:]
-        if parts[0] != "api":
-            repo, rest = "/".join(parts[:2]), ["file", *parts[4:]]
-        if repo not in self.hub.repositories:
+        repo, revision, name = ROUTE.fullmatch(path).groups()
+        if repo not in self.server.repositories:
             return self._refuse(404, "RepoNotFound")
         commit = (repo in BY_HUB_ID and BY_HUB_ID[repo].revision) or MAIN
-        if rest[0:1] == ["file"]:
-            return self._resolve(repo, commit, "/".join(rest[1:]))
-        if rest[0:1] in (["revision"], ["tree"]) and rest[1] not in (commit, "main"):
+        if revision not in (None, "main", commit):
             return self._refuse(404, "RevisionNotFound")
-        about = [
-            {"type": "file", "path": name, "rfilename": name, "size": file.stat().st_size, "oid": _digest(file)}
-            for name, file in self.hub.files(repo).items()
-        ]
-        info = {"_id": "0", "id": repo, "modelId": repo, "sha": commit, "siblings": about, "tags": []}
-        answer = about if rest[0:1] == ["tree"] else info
-        self._send(200, json.dumps(answer).encode(), {"Content-Type": "application/json"})
-
-    def _resolve(self, repo: str, commit: str, name: str) -> None:
-        path = self.hub.files(repo).get(name)
-        if path is None:
-            return self._refuse(404, "EntryNotFound", {"X-Repo-Commit": commit})
-        if path.suffix not in LARGE:
-            return self._content(path, {"X-Repo-Commit": commit})
-        headers = {"X-Linked-ETag": f'"{_digest(path)}"', "X-Linked-Size": str(path.stat().st_size)}
-        if self.hub.fault == "xet":  # a second way to the weights is offered, and leads nowhere
-            headers |= {"X-Xet-Hash": _digest(path), "X-Xet-Refresh-Route": "http://127.0.0.1:9/xet-read-token"}
+        folder = self.server.repositories[repo]
+        file, large = folder / name, name.endswith(LARGE)
+        if path.startswith("/api/"):
+            files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+            tree = [{"type": "file", "path": name, "oid": name, "size": path.stat().st_size}
+                    for name, path in files.items()]  # fmt: skip
+            info = {"id": repo, "sha": commit, "siblings": [{"rfilename": name} for name in files], "tags": []}
+            return self._send(200, json.dumps(tree if "/tree/" in self.path else info).encode())
+        if not file.is_file():
+            return self._refuse(404, "EntryNotFound", commit)
+        data = file.read_bytes()
+        headers = {"X-Repo-Commit": commit, "ETag": f'"{hashlib.sha256(data).hexdigest()}"'}
+        if not large or path.startswith("/cdn/"):
+            half = large and fault == "cut" and self.command == "GET"
+            return self._send(200, data[: len(data) // 2] if half else data, length=len(data), **headers)
+        headers |= {"X-Linked-ETag": headers["ETag"], "X-Linked-Size": str(len(data))}
+        if fault == "xet":  # a second way to the weights is offered, and leads nowhere
+            headers |= {"X-Xet-Hash": headers["ETag"], "X-Xet-Refresh-Route": "http://127.0.0.1:9/xet-read-token"}
         # like a CDN: another host
-        location = f"http://localhost:{self.hub.server.server_port}/cdn/{repo}/{name}"
-        self._send(302, b"", {"X-Repo-Commit": commit, "Location": location, **headers})
+        self._send(302, Location=f"http://localhost:{self.server.server_port}/cdn/{repo}/{name}", **headers)
 
-    def _content(self, path: Path, headers: dict[str, str] | None = None) -> None:
-        data, asked = path.read_bytes(), self.headers.get("Range", "")
-        headers = {"ETag": f'"{_digest(path)}"', "Accept-Ranges": "bytes", **(headers or {})}
-        start = int(asked.removeprefix("bytes=").split("-")[0]) if asked else 0
-        if start:
-            headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
-        cut = path.suffix in LARGE and self.command == "GET" and self.hub.fault == "cut"
-        body = data[start : len(data) // 2] if cut else data[start:]
-        self._send(206 if start else 200, body, headers, length=len(data) - start)
-        self.close_connection = self.close_connection or cut
+    def _refuse(self, status: int, code: str = "", commit: str = "") -> None:
+        headers = {"X-Error-Code": code, "X-Repo-Commit": commit}
+        self._send(status, **{name: value for name, value in headers.items() if value})
 
-    def _refuse(self, status: int, code: str = "", headers: dict[str, str] | None = None) -> None:
-        self._send(status, b"{}", {**({"X-Error-Code": code} if code else {}), **(headers or {})})
-
-    def _send(self, status: int, body: bytes, headers: dict[str, str], length: int | None = None) -> None:
+    def _send(self, status: int, body: bytes = b"{}", length: int | None = None, **headers: str) -> None:
         self.send_response(status)
-        for name, value in headers.items():
+        for name, value in {"Content-Length": str(length or len(body)), **headers}.items():
             self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body) if length is None else length))
         self.end_headers()
         if self.command == "GET":
             self.wfile.write(body)
-            self.wfile.flush()
-
-
-def _digest(path: Path) -> str:
-    """Return the Hub's identifier of a file: sha256 of a large one, git's sha1 of another."""
-    data = path.read_bytes()
-    large = path.suffix in LARGE
-    return hashlib.sha256(data).hexdigest() if large else hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
 
 
 def environment(url: str, home: Path) -> dict[str, str]:
