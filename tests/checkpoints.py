@@ -117,27 +117,23 @@ def text_config() -> dict:
 
 def make_tokenizer(folder: Path) -> Path:
     """Write RoBERTa's tokenizer in the Hub's own files, with the merges and ids that `roberta.txt` holds."""
+    from tokenizers import AddedToken, ByteLevelBPETokenizer
+    from tokenizers.processors import RobertaProcessing
+
     special = {"<s>": 0, "<pad>": 1, "</s>": 2, "<unk>": 3, "<mask>": VOCABULARY - 1}
     merges, vocab = [], dict(special)
     for line in TOKENIZER.read_text(encoding="utf-8").splitlines()[1:]:
         *pieces, number = line.split(" ")
-        merges += [" ".join(pieces)] if len(pieces) == 2 else []
+        merges += [tuple(pieces)] if len(pieces) == 2 else []
         vocab["".join(pieces)] = int(number)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "vocab.json").write_text(json.dumps(vocab))
-    (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *merges, ""]), encoding="utf-8")
-    plain = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
-    byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
-    ends = {"sep": ["</s>", 2], "cls": ["<s>", 0], "trim_offsets": True, "add_prefix_space": False}
-    fast = {
-        "version": "1.0", "truncation": None, "padding": None, "normalizer": None, "pre_tokenizer": byte_level,
-        "added_tokens": [{"id": n, "content": t, **plain, "lstrip": t == "<mask>"} for t, n in special.items()],
-        "post_processor": {"type": "RobertaProcessing", **ends}, "decoder": {**byte_level, "add_prefix_space": True},
-        "model": {  # without its type, as on the Hub: transformers 5.0 to 5.16 stumble over that
-            "dropout": None, "unk_token": None, "continuing_subword_prefix": "", "end_of_word_suffix": "",
-            "fuse_unk": False, "vocab": vocab, "merges": merges,
-        },
-    }  # fmt: skip
+    tokenizer = ByteLevelBPETokenizer(vocab, merges, trim_offsets=True)
+    tokenizer.add_special_tokens([AddedToken(name, lstrip=name == "<mask>", normalized=False) for name in special])
+    tokenizer.post_processor = RobertaProcessing(("</s>", 2), ("<s>", 0), add_prefix_space=False)
+    tokenizer.save_model(str(folder))  # vocab.json, merges.txt
+    fast = json.loads(tokenizer.to_str())
+    del fast["model"]["type"]  # as on the Hub: transformers 5.0 to 5.16 stumble over that
+    fast["model"]["merges"] = [" ".join(pieces) for pieces in merges]
     (folder / "tokenizer.json").write_text(json.dumps(fast))
     names = {f"{n}_token": t for n, t in zip(("bos", "pad", "eos", "unk", "mask"), special, strict=True)}
     names |= {"cls_token": "<s>", "sep_token": "</s>"}

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch.nn.functional import scaled_dot_product_attention
 
 from tests.checkpoints import make_repository, make_unet
 from tests.hub import Client, Hub
@@ -172,15 +172,10 @@ HEAD_CHANNELS = {128: 32, 192: 32, 256: 64}  # by the first level's channels, as
 
 
 def reference_attention(x: torch.Tensor, weights: dict[str, torch.Tensor], head_channels: int) -> torch.Tensor:
-    """Return self-attention of (positions, channels), head by head, each a slice of `head_channels` channels."""
-    query, key, value = (x @ weights[f"to_{name}.weight"].T for name in "qkv")
-    heads = []
-    for start in range(0, x.shape[1], head_channels):
-        part = slice(start, start + head_channels)
-        scores = query[:, part] @ key[:, part].T / math.sqrt(head_channels)
-        scores = torch.exp(scores - scores.max(dim=1, keepdim=True).values)
-        heads.append(scores / scores.sum(dim=1, keepdim=True) @ value[:, part])
-    return torch.cat(heads, dim=1) @ weights["to_out.0.weight"].T + weights["to_out.0.bias"]
+    """Return self-attention of (positions, channels) with heads of `head_channels` adjacent channels."""
+    parts = (x @ weights[f"to_{name}.weight"].T for name in "qkv")
+    heads = scaled_dot_product_attention(*(part.unflatten(1, (-1, head_channels)).transpose(0, 1) for part in parts))
+    return heads.transpose(0, 1).flatten(1) @ weights["to_out.0.weight"].T + weights["to_out.0.bias"]
 
 
 def attentions(unet: torch.nn.Module) -> list[torch.nn.Module]:
@@ -214,17 +209,11 @@ def test_with_the_originals_heads_every_level_computes_the_reference_and_with_th
         assert error < 1e-5 if same else error > 0.1, (width, error)
 
 
-@pytest.fixture(scope="module")
-def narrow(tmp_path_factory) -> Path:
-    """A checkpoint whose UNet begins with 128 channels, as the real ones, and is narrow where it costs."""
-    return make_repository(tmp_path_factory.mktemp("narrow") / "narrow", unet_channels=(128, 64, 64, 96))
-
-
-def test_load_pipeline_switches_the_heads_and_nothing_else_and_is_off_by_default(narrow):
-    plain, off, on = (load_pipeline(narrow, device="cpu", **{"original_attention_heads": f} if f is not None else {})
-                      for f in (None, False, True))  # fmt: skip
-    assert plain.unet.config.attention_head_dim == off.unet.config.attention_head_dim == 8
-    assert on.unet.config.attention_head_dim == [4, 2, 2, 3]
+def test_load_pipeline_switches_the_heads_and_nothing_else_and_is_off_by_default(tmp_path):
+    """With a UNet that begins with 128 channels, as the real ones, and is narrow where it costs."""
+    narrow = make_repository(tmp_path / "narrow", unet_channels=(128, 64, 64, 96))
+    plain, on = (load_pipeline(narrow, device="cpu", **options) for options in ({}, {"original_attention_heads": True}))
+    assert (plain.unet.config.attention_head_dim, on.unet.config.attention_head_dim) == (8, [4, 2, 2, 3])
     weights, others = plain.unet.state_dict(), on.unet.state_dict()
     assert list(weights) == list(others) and all(torch.equal(weights[key], others[key]) for key in weights)
-    assert [{module.heads for module in attentions(pipe.unet)} for pipe in (plain, off, on)] == [{8}, {8}, {2, 3}]
+    assert [{module.heads for module in attentions(pipe.unet)} for pipe in (plain, on)] == [{8}, {2, 3}]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -65,30 +64,12 @@ def test_each_checkpoint_has_the_real_format(hub_id, served):
     assert pickled == [".bin" if hub_id in IN_2023 else ".safetensors"] * 4
     clip, other = generate(pipe, "a dog barking", num_waveforms_per_prompt=2, **SHORT)
     assert 0.05 < clip.peak <= 1 and np.corrcoef(clip.waveform, other.waveform)[0, 1] < 0.9
-
-
-@pytest.fixture(scope="module")
-def client(served, tmp_path_factory) -> Iterator[Client]:
-    """A learner's process."""
-    client = Client(served[0].url, tmp_path_factory.mktemp("client") / "home")
-    yield client
-    client.close()
-
-
-def test_a_clip_is_made_and_scored_through_the_hub(client, served):
-    """As in a learner's kernel: by name, with the real CLAP's name, which hears ten seconds at 48 kHz."""
-    code = "from utils import clap_embed, clap_similarity, generate, load_pipeline\n"
-    code += f"clip = generate(load_pipeline('audioldm-m-full', device='cpu'), 'a dog barking', **{SHORT})\n"
-    code += "result = [clip.settings['checkpoint'], *clap_embed(clip).shape, float(clap_similarity(clip)[0])]"
-    answer = client.run(code)
-    assert not answer["error"], answer
-    assert answer["result"][:3] == ["audioldm-m-full", 1, 512] and -1 <= answer["result"][3] <= 1
     extractor = ClapFeatureExtractor.from_pretrained(served[0].repositories[CLAP])
     assert (extractor.sampling_rate, extractor.nb_max_samples, extractor.truncation) == (48000, 480000, "rand_trunc")
 
 
-def test_the_protocol_for_a_gpu_runs_through(client, tmp_path, monkeypatch):
-    """Of docs/real.md: the two experiments of `tools/real.py`, small, to the tables that are sent in, and the code."""
+def test_the_protocol_for_a_gpu_runs_through(served, tmp_path, monkeypatch):
+    """In a process of its own, by real names: docs/real.md's two experiments, small, to their tables, and its code."""
     code = f"""
 import contextlib, io
 from pathlib import Path
@@ -100,7 +81,9 @@ with contextlib.redirect_stdout(io.StringIO()) as said:
     real.steps("audioldm-s-full-v2", real.PROMPTS[:3], small, (10, 11))
 result = said.getvalue()
 """
+    client = Client(served[0].url, tmp_path / "home")
     answer = client.run(code)
+    client.close()
     assert not answer["error"], answer
     said = answer["result"]
     assert re.search(

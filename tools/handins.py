@@ -13,9 +13,10 @@ import re
 import warnings
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import product
 from pathlib import Path, PurePosixPath
 
 import nbformat
@@ -23,9 +24,11 @@ from nbformat import NotebookNode
 
 from playground.answers import is_junk, is_placeholder, plain
 
-PLATFORMS = [
-    re.compile(r"(?P<name>.+?)_\d+_assignsubmission_(?:file|onlinetext)(?:_|$)(?P<rest>.*)"),  # Moodle
-    re.compile(r"(?P<name>[^_\d][^_]*)_(?:LATE_)?\d{3,}_\d{3,}_(?P<rest>.*)"),  # Canvas
+FORMS = [  # of a path, for a student NAME; behind the name that a platform gives, another one does not count
+    r"(?P<name>[^/]+?)_\d+_assignsubmission_(?:file|onlinetext)(?:[_/](?:.*[_/])?)LESSON(?:-\d+)?\.ipynb",  # Moodle
+    r"(?P<name>[^/_\d][^/_]*)_(?:LATE_)?\d{3,}_\d{3,}_(?:.*[_/])?LESSON(?:-\d+)?\.ipynb",  # Canvas
+    r"(?P<name>[^/]+)_LESSON\.ipynb",
+    r"(?P<name>[^/]+)/(?:(?P=name)_)?LESSON\.ipynb",
 ]
 NO_NAMES = {"audioldm", "notebooks", "notebook", "submitted", "submission", "submissions", "final", "copy", "homework"}
 NO_NAMES |= {"solution", "solutions", "answers", "release", "source", "download", "downloads", "untitled", "outputs"}
@@ -118,26 +121,13 @@ def _hand_in(path: PurePosixPath, data: bytes, trouble: str, released: dict[str,
     return replace(one, notebook=notebook)
 
 
-def _names(path: PurePosixPath, lessons: dict[str, NotebookNode]) -> tuple[str, str]:
-    """Return student and lesson; empty if the path does not follow a convention."""
-    parts = [plain(part) for part in path.parts]
-    for platform in PLATFORMS:
-        if match := platform.fullmatch(parts[0]):
-            file = parts[-1] if len(parts) > 1 else match["rest"]
-            for lesson in lessons:  # behind the platform's name, another one does not count
-                if re.fullmatch(rf"(.*_)?{re.escape(lesson)}(-\d+)?\.ipynb", file):
-                    return _allowed(match["name"]), lesson
-            return "", ""
-    for lesson in lessons:
-        if len(parts) == 1 and parts[0].endswith(f"_{lesson}.ipynb"):
-            return _allowed(parts[0].removesuffix(f"_{lesson}.ipynb")), lesson
-        if len(parts) == 2 and parts[1] in (f"{lesson}.ipynb", f"{parts[0]}_{lesson}.ipynb"):
-            return _allowed(parts[0]), lesson
+def _names(path: PurePosixPath, lessons: Iterable[str]) -> tuple[str, str]:
+    """Return student and lesson; empty if the path does not follow a convention, or its name is no student's."""
+    text = "/".join(map(plain, path.parts))
+    for form, lesson in product(FORMS, lessons):
+        if match := re.fullmatch(form.replace("LESSON", re.escape(lesson)), text):
+            name = match["name"]
+            words = set(re.findall(r"[a-z]+", name.casefold()))
+            is_text = not any("\ud800" <= letter <= "\udfff" for letter in name)
+            return (name, lesson) if is_text and not is_placeholder(name) and not words & NO_NAMES else ("", "")
     return "", ""
-
-
-def _allowed(name: str) -> str:
-    """Return the name, or "" if it names no student or is no text."""
-    words = set(re.findall(r"[a-z]+", name.casefold()))
-    is_text = not any("\ud800" <= letter <= "\udfff" for letter in name)
-    return name if is_text and not is_placeholder(name) and not words & NO_NAMES else ""
