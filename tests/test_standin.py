@@ -68,6 +68,7 @@ def test_each_checkpoint_has_the_real_format(hub_id, served):
     assert (extractor.sampling_rate, extractor.nb_max_samples, extractor.truncation) == (48000, 480000, "rand_trunc")
 
 
+@pytest.mark.slow
 def test_the_protocol_for_a_gpu_runs_through(served, tmp_path, monkeypatch):
     """In a process of its own, by real names: docs/real.md's two experiments, small, to their tables, and its code."""
     code = f"""

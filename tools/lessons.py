@@ -123,6 +123,7 @@ def stamp(repo: str, ref: str = "main") -> None:
 
 
 def title(notebook: NotebookNode) -> str:
+    """Return the title of a lesson: the first line of its first cell, without the mark of a heading."""
     return notebook.cells[0].source.splitlines()[0].removeprefix("# ").strip()
 
 
@@ -184,6 +185,7 @@ def _generated() -> dict[Path, str | NotebookNode]:
 
 
 def inject() -> None:
+    """Write the header, set-up and navigation cells of every lesson, and README's table of lessons."""
     for path, content in _generated().items():
         if isinstance(content, str):
             path.write_text(content, encoding="utf-8", newline="\n")
@@ -267,6 +269,7 @@ def to_py(name: str, file: str | Path) -> None:
 
 
 def print_faults() -> None:
+    """Print the faults of all lessons; exit with 1 where there is one."""
     found = check()
     print("\n".join(found) or "The lessons are as they should be.")
     sys.exit(bool(found))

@@ -31,6 +31,7 @@ SOLUTION = re.compile(  # its code, and why it works
 
 
 def read(path: Path) -> NotebookNode:
+    """Return a notebook from its file, in version 4 of the format."""
     return nbformat.read(path, as_version=4)
 
 
@@ -70,6 +71,7 @@ def _normalised(notebook: NotebookNode) -> NotebookNode:
 
 
 def tags(cell: NotebookNode) -> list[str]:
+    """Return the tags of a cell, [] where it has none."""
     return cell.metadata.get("tags", [])
 
 

@@ -42,20 +42,24 @@ class Traced(torch.nn.Module):
         return self.function(self.pipe, *inputs)
 
 
-def embed(pipe, ids):  # as `encode_prompt`
+def embed(pipe, ids):
+    """Return the unit embeddings of tokens, as `encode_prompt` does."""
     return normalize(pipe.text_encoder(ids, attention_mask=torch.ones_like(ids)).text_embeds, dim=-1)
 
 
 def predict(pipe, latents, timestep, embedding):
+    """Return the UNet's prediction for noisy latents."""
     return pipe.unet(latents, timestep, None, class_labels=embedding).sample
 
 
-def decode(pipe, latents):  # to the log-mel-spectrogram, and to the magnitudes from which the vocoder begins
+def decode(pipe, latents):
+    """Return the log-mel-spectrogram of latents, and the magnitudes from which the vocoder begins."""
     mel = pipe.vae.decode(latents / pipe.vae.config.scaling_factor).sample[:, 0]
     return mel, pipe.vocoder.magnitude(mel)
 
 
-def encode(pipe, mel):  # as `encode_audio`: the mode of the posterior, scaled
+def encode(pipe, mel):
+    """Return the scaled mode of the VAE's posterior for a log-mel-spectrogram, as `encode_audio` does."""
     return pipe.vae.encode(mel).latent_dist.mode() * pipe.vae.config.scaling_factor
 
 
@@ -75,15 +79,11 @@ def write(path: Path, pipe, function, inputs: dict, outputs: list[str], axes: di
     with torch.no_grad(), warnings.catch_warnings(action="ignore"):
         torch.onnx.export(Traced(pipe, function).eval(), tuple(inputs.values()), path, dynamo=False, **settings)
     graph = (model := onnx.load(path)).graph
-    weights, nodes = list(graph.initializer), list(graph.node)
-    for i, tensor in enumerate(weights):
-        values = onnx.numpy_helper.to_array(tensor)
+    for tensor in graph.initializer:
+        values, name = onnx.numpy_helper.to_array(tensor), tensor.name
         if values.dtype == np.float32 and values.size > 64 and (values.astype(np.float16) == values).all():
-            half = weights[i] = onnx.numpy_helper.from_array(values.astype(np.float16), f"{tensor.name}.half")
-            nodes.insert(0, onnx.helper.make_node("Cast", [half.name], [tensor.name], to=onnx.TensorProto.FLOAT))
-    for old, new in ((graph.initializer, weights), (graph.node, nodes)):
-        del old[:]
-        old.extend(new)
+            tensor.CopyFrom(onnx.numpy_helper.from_array(values.astype(np.float16), f"{name}.half"))
+            graph.node.insert(0, onnx.helper.make_node("Cast", [tensor.name], [name], to=onnx.TensorProto.FLOAT))
     onnx.checker.check_model(model)
     onnx.save(model, path)
 
