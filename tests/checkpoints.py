@@ -139,20 +139,12 @@ def make_tokenizer(folder: Path) -> Path:
     names |= {"cls_token": "<s>", "sep_token": "</s>"}
     settings = {"tokenizer_class": "RobertaTokenizer", "model_max_length": 512, "add_prefix_space": False}
     (folder / "tokenizer_config.json").write_text(json.dumps({**settings, "processor_class": "ClapProcessor", **names}))
-    (folder / "special_tokens_map.json").write_text(json.dumps(names))
     return folder
 
 
 def change_json(path: Path, **changes: Any) -> None:
     """Overwrite some values of a JSON file."""
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
-
-
-def lose_merges(folder: Path) -> Path:
-    """Empty the merges of a checkpoint's tokenizer.json, as some versions of transformers read it."""
-    path = folder / "tokenizer" / "tokenizer.json"
-    change_json(path, model={**json.loads(path.read_text())["model"], "merges": []})
-    return folder
 
 
 def _at_working_levels(unet, vae, vocoder) -> None:

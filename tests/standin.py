@@ -1,6 +1,6 @@
 """Every lesson on a stand-in for the real checkpoints and the scoring CLAP: their format, with tiny random weights.
 
-    python -m tests.standin [NAME ...]     run lessons with their solutions on it, as a learner with the real ones
+    python -m pytest tests/test_standin.py -k 01_first     run a lesson with its solutions, as on the real ones
 
 The files are those of `tests.checkpoints`, served by `tests.hub` under the real names. The weights are random, so that
 it obeys no word; and to save time the regime is 0.64 s and 3 steps (6 where an exercise counts them), the real ones'
@@ -10,19 +10,14 @@ A lesson must get through it without an error, and accept its own solutions.
 
 from __future__ import annotations
 
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tests.checkpoints import UNET, make_all
-from tests.hub import Hub, environment
+from tests.checkpoints import UNET
 from tools import lessons
 from tools.notebook import exercises, solution
 
-CHECKPOINT = "audioldm-s-full-v2"
 REGIME = {"num_inference_steps": 3, "audio_length_in_s": 0.64}
 LONGER = {"03_steps_and_length": {"num_inference_steps": 6}}  # an exercise of it stops after five
 PROJECT = ("mini", "notebooks", "playground", "requirements.txt", "utils")  # the part that a lesson needs
@@ -88,31 +83,3 @@ def run_lesson(path: Path, settings: dict[str, str], real: bool = False) -> tupl
     seconds = time.perf_counter() - start
     verdict = f"{path.stem}: {'NOT OK' if faults else 'ok'}, {right} checks said Right, {seconds:.0f} s"
     return not faults, "\n    ".join([verdict, *faults])
-
-
-@contextmanager
-def served() -> Iterator[tuple[Hub, dict[str, str]]]:
-    """Make and serve the stand-in: its Hub, and the settings by which a process takes it for the real one."""
-    with TemporaryDirectory() as folder:
-        hub = Hub(make_all(Path(folder) / "made"))
-        try:
-            patient = dict.fromkeys(["HF_HUB_DOWNLOAD_TIMEOUT", "HF_HUB_ETAG_TIMEOUT"], "60")
-            settings = {**environment(hub.url, Path(folder) / "home"), **patient, "AUDIOLDM_CHECKPOINT": CHECKPOINT}
-            yield hub, {**settings, "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
-        finally:
-            hub.close()
-
-
-def main() -> None:
-    """Run lessons on the stand-in, and print each result as it comes."""
-    failed = 0
-    with served() as (_, settings):
-        for path in lessons.lessons(sys.argv[1:]):
-            fine, said = run_lesson(path, settings)
-            print(said, flush=True)
-            failed += not fine
-    sys.exit(failed)
-
-
-if __name__ == "__main__":
-    main()

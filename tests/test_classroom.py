@@ -71,6 +71,7 @@ def project(tmp_path_factory):
     folder = tmp_path_factory.mktemp("project")
     for name in ("mini", "notebooks", "playground"):
         (folder / name).mkdir()
+    (folder / "mini" / "family.md").touch()
     shutil.copytree(lessons.ROOT / "utils", folder / "utils", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(lessons.ROOT / "requirements.txt", folder)
     cells = [TEXT("# Hear it\n\nNow."), CODE("step = 0.32")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import re
@@ -16,7 +17,7 @@ import torch
 import transformers
 from packaging.version import Version
 
-from tests.checkpoints import GOLDEN, lose_merges, make_repository
+from tests.checkpoints import GOLDEN, change_json, make_repository
 from tests.hub import ROOT
 from tests.test_loading import ONE_STEP
 from utils import clap_for, clap_similarity, generate, is_mini, loading
@@ -126,7 +127,8 @@ def test_the_words_reach_the_model_on_the_transformers_that_is_here(repository, 
 
 def test_the_fault_itself_is_repaired_on_every_version(copy, capsys):
     """Without its merges a tokenizer.json is misread by every version of transformers."""
-    lose_merges(copy)
+    path = copy / "tokenizer" / "tokenizer.json"
+    change_json(path, model=json.loads(path.read_text())["model"] | {"merges": []})
     assert len(diffusers.AudioLDMPipeline.from_pretrained(copy).tokenizer(PROBE).input_ids) > 50  # letters
     capsys.readouterr()
     ours = load_pipeline(copy, device="cpu")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,8 @@ import torch
 from transformers import ClapFeatureExtractor
 
 from tests import standin
-from tests.checkpoints import CLAP, GOLDEN, IN_2023
-from tests.hub import Client
+from tests.checkpoints import CLAP, GOLDEN, IN_2023, make_all
+from tests.hub import Client, Hub, environment
 from tools import lessons
 from tools.bench import snr_db
 from utils import Clip, clap_for, decode_latents, encode_audio, encode_prompt, generate, is_mini, load_pipeline, regime
@@ -23,9 +24,14 @@ SHORT = {"num_inference_steps": 2, "audio_length_in_s": 0.64}
 
 
 @pytest.fixture(scope="module")
-def served():
-    with standin.served() as (hub, settings):
-        yield hub, settings
+def served(tmp_path_factory) -> Iterator[tuple[Hub, dict[str, str]]]:
+    """The Hub of the stand-in, and the settings by which a process takes it for the real one."""
+    folder = tmp_path_factory.mktemp("standin")
+    hub = Hub(make_all(folder / "made"))
+    settings = {**environment(hub.url, folder / "home"), "AUDIOLDM_CHECKPOINT": "audioldm-s-full-v2"}
+    patient = dict.fromkeys(["HF_HUB_DOWNLOAD_TIMEOUT", "HF_HUB_ETAG_TIMEOUT"], "60")
+    yield hub, {**settings, **patient, "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
+    hub.close()
 
 
 @pytest.fixture(scope="module")
