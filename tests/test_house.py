@@ -60,24 +60,23 @@ def test_make_alone_lists_every_command_and_each_can_be_planned():
     assert {"demo", "test"} <= named <= {*listed}
 
 
-def test_stamping_writes_the_address_everywhere_and_a_bad_one_nowhere(tmp_path):
-    shutil.copy(ROOT / "README.md", tmp_path)
-    shutil.copytree(ROOT / "tools", tmp_path / "tools", ignore=shutil.ignore_patterns("__pycache__"))
-    (tmp_path / "notebooks").mkdir()
+def test_stamping_writes_the_address_everywhere_and_a_bad_one_nowhere(tmp_path, monkeypatch):
+    for name, path in {"ROOT": tmp_path, "NOTEBOOKS": tmp_path, "SETUP_CELL": tmp_path / "setup_cell.py"}.items():
+        monkeypatch.setattr(lessons, name, path)
+    for path in ("README.md", "tools/setup_cell.py"):
+        shutil.copy(ROOT / path, tmp_path)
     first = [nbformat.v4.new_markdown_cell("# Hear it\n\nNow."), nbformat.v4.new_code_cell("1")]
-    lesson = tmp_path / "notebooks" / "01_hear.ipynb"
+    lesson = tmp_path / "01_hear.ipynb"
     nbformat.write(nbformat.v4.new_notebook(cells=first), lesson)
-    tool = [sys.executable, "-m", "tools.lessons"]
-
-    command(*tool, "stamp", "first/name", "main", cwd=tmp_path)
-    command(*tool, "stamp", "owner/name", "v1.0", cwd=tmp_path)
+    lessons.stamp("first/name")
+    lessons.stamp("owner/name", "v1.0")
     badge = "colab.research.google.com/github/owner/name/blob/v1.0/notebooks/01_hear.ipynb"
     assert badge in lesson.read_text() and badge in (tmp_path / "README.md").read_text()
     assert 'REPO, REF = "owner/name", "v1.0"' in lessons.read(lesson).cells[2].source
     everything = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     assert not any(b"first/name" in content for content in everything.values())
-    refused = subprocess.run([*tool, "stamp", "not an address", "v1"], cwd=tmp_path, capture_output=True, text=True)
-    assert refused.returncode == 1 and "OWNER/NAME" in refused.stderr and "Traceback" not in refused.stderr
+    with pytest.raises(SystemExit, match="OWNER/NAME"):
+        lessons.stamp("not an address", "v1")
     assert all(path.read_bytes() == content for path, content in everything.items())
 
 

@@ -37,8 +37,8 @@ from .notebook import EXERCISE, exercises, solution
 
 NAME = "audioldm-notebooks"
 STUDENTS = f"{NAME}-students.zip"
-STUDENTS_NEED = ("utils", "playground", "mini", "notebooks/sounds", "requirements.txt", "constraints")
-STUDENTS_NEED += ("README.md", "LICENSE", "CITATION.cff")
+STUDENTS_NEED = ("utils/**/*", "playground/**/*", "mini/**/*", "notebooks/sounds/**/*", "constraints/*")
+STUDENTS_NEED += ("requirements.txt", "README.md", "LICENSE", "CITATION.cff")
 POINTS = {"easy": 1, "medium": 2, "hard": 3}
 MEMORY = 6 * 2**30  # bytes that grading one submission may take
 FILE = 2**30  # bytes that it may write into one file
@@ -65,22 +65,20 @@ if "autograde" in sys.argv:  # in a copy of the students' project, whose outputs
 def source(notebook: NotebookNode) -> NotebookNode:
     """Return a lesson as nbgrader's source: solutions below their stubs, checks repeated as hidden tests."""
     notebook = nbformat.from_dict(notebook)
-    text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
-    titles = EXERCISE.findall(text)
-    for number, (cells, title) in enumerate(zip(exercises(notebook), titles, strict=True), 1):
+    for number, cells in enumerate(exercises(notebook), 1):
         answer, check = cells["exercise"], cells["check"]
         answer.source += f"\n### BEGIN SOLUTION\n{solution(cells['solution'])}\n### END SOLUTION"
         answer.metadata["nbgrader"] = _mark(f"exercise-{number}", solution=True)
         check.source += f"\n### BEGIN HIDDEN TESTS\n{bare(check.source)}\n### END HIDDEN TESTS"
-        mark = _mark(f"check-{number}", grade=True, locked=True)
-        check.metadata["nbgrader"] = {**mark, "points": POINTS[title[2]]}
+        points = POINTS[EXERCISE.search(cells["task"].source)[3]]
+        check.metadata["nbgrader"] = _mark(f"check-{number}", grade=True, locked=True, points=points)
     notebook.cells = [cell for cell in notebook.cells if "solution" not in lessons.tags(cell)]
     for cell in lessons.code_cells(notebook):
         cell.outputs, cell.execution_count = [], None
     return lessons._normalised(notebook)
 
 
-def _mark(name: str, **kind: bool) -> dict:
+def _mark(name: str, **kind: bool | int) -> dict:
     nothing = {"grade": False, "solution": False, "locked": False, "task": False}
     return {"schema_version": 3, "grade_id": name, **nothing, **kind}
 
@@ -113,11 +111,9 @@ def build(folder: Path, timeout: int = CELL_SECONDS) -> Path:
             shutil.rmtree(new, ignore_errors=True)
             raise SystemExit(f"nbgrader could not make {path.stem}; {folder} is as it was:\n{failed[-2000:]}")
     with zipfile.ZipFile(new / STUDENTS, "w", zipfile.ZIP_DEFLATED) as file:
-        for name in STUDENTS_NEED:
-            top = lessons.ROOT / name
-            for path in [top] if top.is_file() else sorted(top.rglob("*")):
-                if path.is_file() and "__pycache__" not in path.parts:
-                    file.write(path, f"{NAME}/{path.relative_to(lessons.ROOT).as_posix()}")
+        for path in sorted(path for pattern in STUDENTS_NEED for path in lessons.ROOT.glob(pattern)):
+            if path.is_file() and "__pycache__" not in path.parts:
+                file.write(path, f"{NAME}/{path.relative_to(lessons.ROOT).as_posix()}")
         for path in lessons.lessons():
             file.write(new / "release" / path.stem / path.name, f"{NAME}/notebooks/{path.name}")
     shutil.copytree(new, folder, dirs_exist_ok=True)
