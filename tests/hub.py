@@ -7,17 +7,21 @@ pointing there, as huggingface_hub reads it only once.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import re
 import shutil
-import subprocess
 import sys
 import threading
 import time
+import traceback
+from concurrent.futures import ProcessPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 from urllib.parse import unquote, urlsplit
 
 from utils.checkpoints import BY_HUB_ID
@@ -127,46 +131,34 @@ class Client:
 
     def __init__(self, url: str, home: Path, **settings: str):
         self.home = home
-        self.process = subprocess.Popen(
-            [sys.executable, "-u", "-c", _WORKER],
-            env={**os.environ, **environment(url, home), **settings},
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        self.pool = ProcessPoolExecutor(1, get_context("spawn"), initializer=_listen)
+        with patch.dict(os.environ, {**environment(url, home), **settings}):
+            self.run("")  # it inherits the settings when it starts
 
     def run(self, code: str) -> dict[str, Any]:
         """Run code there: "out" was printed and logged, "result" its variable, "error" a learner's last line."""
-        assert self.process.stdin and self.process.stdout
-        self.process.stdin.write(json.dumps(code) + "\n")
-        self.process.stdin.flush()
-        return json.loads(self.process.stdout.readline())
+        return self.pool.submit(_run, code).result()
 
     def forget(self) -> None:
         """Empty the cache."""
         shutil.rmtree(self.home / "hub", ignore_errors=True)
 
     def close(self) -> None:
-        self.process.stdin.close()
-        self.process.wait(60)
+        self.pool.shutdown()
 
 
-_WORKER = """
-import io, json, sys, time, traceback
-answers, names = sys.stdout, {}
-sys.stdout = sys.stderr = seen = io.StringIO()  # before any logger takes hold of the real ones
-for line in sys.stdin:
+def _listen() -> None:
+    sys.stdout = sys.stderr = io.StringIO()  # before any logger takes hold of the real ones
+
+
+def _run(code: str, names: dict[str, Any] = {}) -> dict[str, Any]:  # noqa: B006 (they outlive the call)
     error, start = "", time.monotonic()
     names.pop("result", None)
-    seen.seek(0)
-    seen.truncate()
+    sys.stdout.seek(0)
+    sys.stdout.truncate()
     try:
-        exec(json.loads(line), names)
+        exec(code, names)
     except BaseException as problem:
-        error = traceback.format_exception_only(type(problem), problem)[-1].strip()
+        error = traceback.format_exception_only(problem)[-1].strip()
     seconds = time.monotonic() - start
-    answer = {"out": seen.getvalue(), "error": error, "result": names.get("result"), "seconds": seconds}
-    answers.write(json.dumps(answer) + "\\n")
-    answers.flush()
-"""
+    return {"out": sys.stdout.getvalue(), "error": error, "result": names.get("result"), "seconds": seconds}
