@@ -4,9 +4,9 @@
 exercise. It runs the answer in place of the stub, then the check, asserts its verdict, and prints nothing. The
 solution is in the lesson; tests/answers holds the others, as code that replaces the whole stub:
 
-    WRONG       {answer: a word that the feedback must have}: refused with a reason
-    SNEAKY      answers that do nothing of the task: never "Right"
-    ALSO_RIGHT  right answers in an unusual form
+    WRONG       {(exercise, answer): a word that the feedback must have}: refused with a reason
+    SNEAKY      [(exercise, answer)] that do nothing of the task: never "Right"
+    ALSO_RIGHT  [(exercise, answer)] in an unusual form
 
 An answer that differs from the solution in a line begins with it: `solution("01", 4) + "change = 0"`.
 
@@ -50,7 +50,8 @@ def solution(lesson: str, number: int) -> str:
 
 def answers(lesson: str, number: int) -> dict[str, list[str]]:
     """Return the answers to one exercise, by kind."""
-    given = {kind: list(getattr(module(lesson), kind).get(number, [])) for kind in ("ALSO_RIGHT", "WRONG", "SNEAKY")}
+    kinds = {kind: getattr(module(lesson), kind) for kind in ("ALSO_RIGHT", "WRONG", "SNEAKY")}
+    given = {kind: [answer for exercise, answer in rows if exercise == number] for kind, rows in kinds.items()}
     return {"solution": [solution(lesson, number)], **given}
 
 
@@ -84,7 +85,7 @@ def attempt(lesson: str, number: int, kind: str, index: int) -> None:
     else:
         assert said.startswith(BEGINS[kind]), told
     if kind == "WRONG":
-        word = module(lesson).WRONG[number][answer]
+        word = module(lesson).WRONG[number, answer]
         assert word in said, f"{told}\nwhich lacks {word!r}"
 
 

@@ -5,55 +5,42 @@ from tests.tries import solution
 NAMED = solution("01", 1)
 LOW = solution("01", 4) + "low = [spectral_centroid_hz(one) for one in low_clips]\n"
 
-WRONG: dict[int, dict[str, str]] = {  # answer: a word that the feedback must have
-    1: {
-        NAMED + 'named |= {"A": named["B"], "B": named["A"]}': "2 of four",
-        'named = dict.fromkeys("ABCD", "wind")': "once",
-        'named = {"A": "wind"}': "letters",
-    },
-    2: {
-        'high, low = "a high piano", "a gloomy piano"': "word of the training",
-        'high, low = "A squeaky siren", "A tired siren"': "no clear failure",
-        'high, low = "A squeaky flute", "A roaring engine"': "same kind",
-        'high, low = "A tiny bell tinkles", "A huge bell booms"': "one of our pairs",
-    },
-    3: {'answer = "a"': "nothing on this page", 'answer = "C"': "surer", 'answer = "hiss"': "none of the four"},
-    4: {
-        "alone = change": "against `calm`",
-        LOW + 'alone = interval(low, bright, unit="Hz")': "`upbeat` minus",
-        LOW + 'alone = interval(bright[:4], low[:4], unit="Hz")': "from 4 pairs",
-    },
+WRONG = {  # answer: a word that the feedback must have
+    (1, NAMED + 'named |= {"A": named["B"], "B": named["A"]}'): "2 of four",
+    (1, 'named = dict.fromkeys("ABCD", "wind")'): "once",
+    (1, 'named = {"A": "wind"}'): "letters",
+    (2, 'high, low = "a high piano", "a gloomy piano"'): "word of the training",
+    (2, 'high, low = "A squeaky siren", "A tired siren"'): "no clear failure",
+    (2, 'high, low = "A squeaky flute", "A roaring engine"'): "same kind",
+    (2, 'high, low = "A tiny bell tinkles", "A huge bell booms"'): "one of our pairs",
+    (3, 'answer = "a"'): "nothing on this page",
+    (3, 'answer = "C"'): "surer",
+    (3, 'answer = "hiss"'): "none of the four",
+    (4, "alone = change"): "against `calm`",
+    (4, LOW + 'alone = interval(low, bright, unit="Hz")'): "`upbeat` minus",
+    (4, LOW + 'alone = interval(bright[:4], low[:4], unit="Hz")'): "from 4 pairs",
 }
-SNEAKY: dict[int, list[str]] = {  # these do nothing of what is asked: never "Right"
-    1: [
-        'named = dict.fromkeys("ABCD", "a clock a siren an organ wind")',
-        'named = {letter: f"{i} clock siren organ wind" for i, letter in enumerate("ABCD")}',
-        NAMED + 'named = {letter: f"{name}, or wind, or an organ" for letter, name in named.items()}',
-    ],
-    2: [
-        'high, low = "silence piano", "piano silence"',
-        'high, low = "Techno that drags itself along", "techno that drags itself along!"',
-        "def spectral_centroid_hz(one):\n    return 0\n\n\nhigh, low = 'a piano', 'an old piano'",
-    ],
-    3: ['answer = "abcd"', "answer = True", 'answer = ["a", "b", "c", "d"]'],
-    4: [
-        'alone = interval(bright, bright[::-1], unit="Hz")',
-        "alone = type(change)(change.mean, change.low + 5, change.high, 8, change.unit, change.p)",
-        'upbeat = calm\nalone = interval([1.0, 2.0] * 4, [0.0, 0.0] * 4, unit="Hz")',
-    ],
-}
-ALSO_RIGHT: dict[int, list[str]] = {  # right answers in an unusual form
-    1: [
-        NAMED + "named = {letter.lower(): name.upper() for letter, name in named.items()}",
-        NAMED + 'named = {letter: "the " + name.split()[-1] for letter, name in named.items()}',
-    ],
-    2: [
-        'high, low = "Techno that darts ahead.", "Techno that drags itself along!"',
-        'high, low = "A toy dog", "A giant dog"',
-    ],
-    3: ["answer = ' b) '", "answer = '*b*'"],
-    4: [
-        LOW + 'alone = interval(np.subtract(bright, low), unit="Hz")',
-        LOW + 'alone = interval(np.add(bright, 5), low, unit="Hz")',
-    ],
-}
+SNEAKY = [  # these do nothing of what is asked: never "Right"
+    (1, 'named = dict.fromkeys("ABCD", "a clock a siren an organ wind")'),
+    (1, 'named = {letter: f"{i} clock siren organ wind" for i, letter in enumerate("ABCD")}'),
+    (1, NAMED + 'named = {letter: f"{name}, or wind, or an organ" for letter, name in named.items()}'),
+    (2, 'high, low = "silence piano", "piano silence"'),
+    (2, 'high, low = "Techno that drags itself along", "techno that drags itself along!"'),
+    (2, "def spectral_centroid_hz(one):\n    return 0\n\n\nhigh, low = 'a piano', 'an old piano'"),
+    (3, 'answer = "abcd"'),
+    (3, "answer = True"),
+    (3, 'answer = ["a", "b", "c", "d"]'),
+    (4, 'alone = interval(bright, bright[::-1], unit="Hz")'),
+    (4, "alone = type(change)(change.mean, change.low + 5, change.high, 8, change.unit, change.p)"),
+    (4, 'upbeat = calm\nalone = interval([1.0, 2.0] * 4, [0.0, 0.0] * 4, unit="Hz")'),
+]
+ALSO_RIGHT = [  # right answers in an unusual form
+    (1, NAMED + "named = {letter.lower(): name.upper() for letter, name in named.items()}"),
+    (1, NAMED + 'named = {letter: "the " + name.split()[-1] for letter, name in named.items()}'),
+    (2, 'high, low = "Techno that darts ahead.", "Techno that drags itself along!"'),
+    (2, 'high, low = "A toy dog", "A giant dog"'),
+    (3, "answer = ' b) '"),
+    (3, "answer = '*b*'"),
+    (4, LOW + 'alone = interval(np.subtract(bright, low), unit="Hz")'),
+    (4, LOW + 'alone = interval(np.add(bright, 5), low, unit="Hz")'),
+]
