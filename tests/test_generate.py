@@ -229,14 +229,11 @@ def test_steps_are_limited_by_the_scheduler(pipe):
     assert max(real.scheduler.timesteps) == 1000
 
 
-def test_ordinary_input_warns_of_nothing(pipe, capfd):
+def test_ordinary_input_warns_of_nothing_and_a_negative_prompt_without_guidance_is_warned_of(pipe, capfd):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         generate(pipe, PROMPT, negative_prompt="low quality", **SHORT)
     assert capfd.readouterr() == ("", "")
-
-
-def test_a_negative_prompt_without_guidance_is_warned_of(pipe):
     with pytest.warns(UserWarning, match="negative_prompt is ignored") as caught:
         generate(pipe, "rain", negative_prompt="wind", guidance_scale=1, **SHORT)
     assert len(caught) == 1 and caught[0].filename == __file__

@@ -107,13 +107,6 @@ def test_only_a_sound_that_its_settings_make_again_has_them(monkeypatch, pipe, r
         assert "data-settings" not in html([other])
 
 
-def test_compared_clips_share_the_time_axis():
-    soup = BeautifulSoup(html([clip_of(), clip_of(TONE[: 2 * RATE])], ["long", "short"], 2), "html.parser")
-    assert [picture["width"] for picture in soup("img")] == ["100%", "40%"]
-    bars = [(bar["data-axis"], bar["data-end"]) for bar in soup(class_="aldm-seek")]
-    assert bars == [("5.000", "5.000"), ("5.000", "2.000")] and "--n:2" in soup.div["style"]
-
-
 # ---- in a browser
 
 

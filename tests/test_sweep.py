@@ -182,10 +182,6 @@ def test_three_sweeps_at_once_in_one_process(pipe, random_checkpoint, tmp_path):
 # ---- what differs never shares a clip
 
 
-def scheduler_attribute(pipe):
-    pipe.scheduler.alphas_cumprod[500:510] *= 0.99
-
-
 def scheduler_of_fewer_steps(pipe):
     class Late(diffusers.DDIMScheduler):
         def set_timesteps(self, num_inference_steps, device=None):
@@ -194,15 +190,6 @@ def scheduler_of_fewer_steps(pipe):
 
     Late.__name__ = "DDIMScheduler"
     pipe.scheduler = Late.from_config(pipe.scheduler.config)
-
-
-def one_weight(pipe):
-    with torch.no_grad():
-        pipe.unet.conv_in.weight[0, 0, 0, 0] += 1e-6
-
-
-def hook_within(pipe):
-    pipe.unet.mid_block.register_forward_hook(lambda module, inputs, output: output * 1.05)
 
 
 def patched_vae(pipe):
@@ -215,10 +202,17 @@ def letters_for_tokens(pipe):
     pipe.tokenizer.model_max_length = 64
 
 
-CHANGES = [scheduler_attribute, scheduler_of_fewer_steps, one_weight, hook_within, patched_vae, letters_for_tokens]
+CHANGES = {
+    "an attribute of the scheduler": lambda pipe: pipe.scheduler.alphas_cumprod[500:510].mul_(0.99),
+    "a scheduler of fewer steps": scheduler_of_fewer_steps,
+    "one weight": lambda pipe: pipe.unet.conv_in.weight.data[0, 0, 0, 0].add_(1e-6),
+    "a hook within": lambda pipe: pipe.unet.mid_block.register_forward_hook(lambda module, _, output: output * 1.05),
+    "a patched VAE": patched_vae,
+    "letters for tokens": letters_for_tokens,
+}
 
 
-@pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_a_changed_pipeline_makes_its_own_clips(random_checkpoint, change):
     own = load_pipeline(random_checkpoint)
 

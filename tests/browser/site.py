@@ -78,11 +78,8 @@ class Served:
                 elif isinstance(fault, int):
                     self.send_error(fault)
                 elif fault in ("html", "cut", "other"):
-                    data, page = (
-                        (folder / urlsplit(self.path).path[1:]).read_bytes(),
-                        b"<!DOCTYPE html>No",
-                    )
-                    data = {"html": page, "cut": data[:1000], "other": data + b"\n"}[fault]
+                    data = (folder / urlsplit(self.path).path[1:]).read_bytes()
+                    data = {"html": b"<!DOCTYPE html>No", "cut": data[:1000], "other": data + b"\n"}[fault]
                     self.send_response(200)
                     self.send_header("Content-Length", str(len(data)))
                     self.end_headers()

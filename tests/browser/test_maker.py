@@ -183,13 +183,8 @@ def test_two_takes_by_keyboard_and_compared_on_one_clock(studio):
 
 
 def test_a_hostile_link_is_only_text_made_right_and_a_folded_field_that_is_wrong_opens(studio):
-    odd = {
-        "negative": "</script><script>window.hacked=1</script>",
-        "checkpoint": "../../etc",
-        "seed": "1.5",
-        "steps": "3.7",
-    }
-    make(studio, prompt=NASTY, seconds=0.64, **odd)
+    script = "</script><script>window.hacked=1</script>"
+    make(studio, prompt=NASTY, seconds=0.64, negative=script, checkpoint="../../etc", seed="1.5", steps="3.7")
     assert studio.locator("#takes .words").inner_text() == re.sub(r"\s+", " ", NASTY)
     assert studio.evaluate("window.hacked") is None
     call = ast.parse(studio.locator("#takes code").text_content()).body[2].value
@@ -197,9 +192,8 @@ def test_a_hostile_link_is_only_text_made_right_and_a_folded_field_that_is_wrong
     assert re.fullmatch(r"\w+\.wav", studio.locator("#takes .wav").get_attribute("download"))
     values = [studio.locator(f"[name={name}]").input_value() for name in ("checkpoint", "seed", "steps")]
     assert values == ["mini-s-v2", "2", "4"]
-    studio.evaluate(
-        "document.querySelector('#settings').open = false; document.querySelector('[name=seed]').value = ''"
-    )
+    studio.evaluate("document.querySelector('#settings').open = false")
+    studio.evaluate("document.querySelector('[name=seed]').value = ''")
     studio.click("#make")
     until(studio, "^Seed")
     assert studio.locator("[name=seed]").is_visible()
