@@ -44,14 +44,9 @@ def program(source: str) -> str:
 # ---- the same sound
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {"audio_length_in_s": 2.56, "num_inference_steps": 4, "negative_prompt": "low quality"},
-        {"audio_length_in_s": 1.0, "num_inference_steps": 3, "guidance_scale": 1.0},
-    ],
-)
-def test_equals_the_plain_pipeline(pipe, settings):
+@pytest.mark.parametrize("more", [{"audio_length_in_s": 2.56, "negative_prompt": "noise"}, {"guidance_scale": 1.0}])
+def test_equals_the_plain_pipeline(pipe, more):
+    settings = {"audio_length_in_s": 1.0, "num_inference_steps": 4, **more}
     reference, clip = plain(pipe, PROMPT, 7, **settings), generate(pipe, PROMPT, seed=7, **settings)
     assert clip.waveform.shape == reference.shape and snr_db(reference, clip.waveform) > EXACT_DB
     assert snr_db(reference, generate(pipe, PROMPT, seed=8, **settings).waveform) < 10
@@ -151,22 +146,15 @@ def test_latents_come_back_in_the_length_that_is_asked_for(pipe):
     assert len(part.waveform) == len(clip.waveform) and np.array_equal(part.waveform, whole.waveform[:9120])
 
 
-@pytest.mark.parametrize(
-    ("latents", "length", "error"),
-    [
-        (torch.full((1, 8, 8, 8), float("nan")), None, ValueError),
-        (np.zeros((2, 8, 8, 8)), None, ValueError),
-        (torch.zeros(1, 8, 0, 8), None, ValueError),
-        ("noise", None, TypeError),
-        (torch.zeros(1, 8, 8, 8), 0.65, ValueError),
-    ],
-)
-def test_only_latents_are_decoded_and_only_a_clip_is_encoded(pipe, latents, length, error):
-    with pytest.raises(error) as caught:
-        decode_latents(pipe, latents, length)
-    assert "\n" not in str(caught.value)
-    with pytest.raises(TypeError, match="Clip"):
-        encode_audio(pipe, latents)
+def test_only_latents_are_decoded_and_only_a_clip_is_encoded(pipe):
+    zeros = torch.zeros(1, 8, 8, 8)
+    for latents, length in ((zeros / 0, None), (np.zeros((2, 8, 8, 8)), None), (zeros[:, :, :0], None), (zeros, 0.65)):
+        with pytest.raises(ValueError) as caught:
+            decode_latents(pipe, latents, length)
+        assert "\n" not in str(caught.value)
+    for call in (decode_latents, encode_audio):
+        with pytest.raises(TypeError, match="noise"):
+            call(pipe, "noise")
 
 
 def test_a_long_recording_passes_in_pieces_of_one_size_and_keeps_its_sound(pipe):
@@ -260,16 +248,13 @@ def test_output_that_is_no_sound_is_refused_and_silence_warned_of(pipe):
     assert len(caught) == 1 and caught[0].filename == __file__
 
 
-@pytest.mark.parametrize(
-    ("kind", "said"),
-    [(torch.OutOfMemoryError, "CUDA out of memory."), (RuntimeError, "DefaultCPUAllocator: can't allocate memory")],
-)
-def test_out_of_memory_is_one_sentence_and_frees_the_batch(pipe, monkeypatch, kind, said):
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError, RuntimeError])
+def test_out_of_memory_is_one_sentence_and_frees_the_batch(pipe, monkeypatch, error):
     held = []
 
     def forward(latents, *_, **__):
         held.append(weakref.ref(latents))
-        raise kind(said)
+        raise error("DefaultCPUAllocator: can't allocate memory")
 
     monkeypatch.setattr(pipe.unet, "forward", forward)
     with pytest.raises(MemoryError, match="2 x 0.6 s at once do not fit") as caught:

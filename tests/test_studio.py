@@ -119,20 +119,17 @@ def test_what_the_settings_do_not_say_and_a_loud_take_are_named(studio, monkeypa
     assert take.made_with in take._repr_mimebundle_()["text/html"]
 
 
-@pytest.mark.parametrize(
-    ("settings", "error", "message"),
-    [
-        ({"steps": 3}, TypeError, "has no 'steps'"),
-        ({"scheduler": "PNDM"}, ValueError, "must be one of DDIM, DPM-Solver"),
-        ({"seed": 1.5}, TypeError, "seed must be a whole number"),
-        ({"prompt": "a \ud83d dog"}, ValueError, "prompt has"),
-        ({"prompt": "wind", "audio_length_in_s": float("nan")}, ValueError, "not nan"),  # then nothing is moved
-    ],
-)
-def test_set_refuses_what_the_panel_cannot_show(studio, settings, error, message):
+def test_set_refuses_what_the_panel_cannot_show_and_moves_nothing(studio):
     before = studio.settings
-    with pytest.raises(error, match=message):
-        studio.set(**settings)
+    for settings, message in (
+        ({"steps": 3}, "has no 'steps'"),
+        ({"scheduler": "PNDM"}, "must be one of DDIM, DPM-Solver"),
+        ({"seed": 1.5}, "seed must be a whole number"),
+        ({"prompt": "a \ud83d dog"}, "prompt has"),
+        ({"prompt": "wind", "audio_length_in_s": float("nan")}, "not nan"),
+    ):
+        with pytest.raises((TypeError, ValueError), match=message):
+            studio.set(**settings)
     assert studio.settings == before
 
 
@@ -225,14 +222,14 @@ def test_the_buttons_know_of_every_job_also_after_an_error(studio, monkeypatch):
     assert len(studio.takes) == 1 and not studio.panel.go.disabled and studio.panel.stop.disabled
 
 
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"prompt": "  "}, "The prompt is empty"),
-        ({"recording": "nowhere.wav"}, "nowhere.wav"),
-        ({"checkpoint": "audioldm-l-full"}, "audioldm-l-full cannot be had"),
-    ],
-)
+ERRORS = [
+    ({"prompt": "  "}, "The prompt is empty"),
+    ({"recording": "nowhere.wav"}, "nowhere.wav"),
+    ({"checkpoint": "audioldm-l-full"}, "audioldm-l-full cannot be had"),
+]
+
+
+@pytest.mark.parametrize(("settings", "message"), ERRORS)
 def test_an_error_is_said_in_the_studio_which_recovers(studio, monkeypatch, settings, message):
     def refuse(name):
         raise OSError(f"{name} cannot be had:\nthe Hub is out of reach.")

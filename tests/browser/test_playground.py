@@ -194,36 +194,21 @@ def test_record_stop_listen_and_use_by_the_keyboard(page):
     page.get_by_text("heard True True 16000").first.wait_for()
 
 
-PAGE = """<!doctype html><meta charset="utf-8"><div id="place"></div><script type="module">
-import widget from "./microphone.js";
-const kept = {};
-const model = { get: name => kept[name], set: (name, value) => { kept[name] = value; }, save_changes() {}, on() {} };
-widget.render({ model, el: document.getElementById("place") });
-window.kept = kept;
-</script>"""
+MODEL = "{ get() {}, set() {}, save_changes() {}, on() {} }"  # nothing is kept
 
 
-def serve(route) -> None:
-    """Answer a request for the page with the microphone alone."""
-    if route.request.url.endswith(".js"):
-        route.fulfill(path=ROOT / "playground" / "microphone.js", content_type="text/javascript")
-    else:
-        route.fulfill(body=PAGE, content_type="text/html")
+DEAF = [("ui", "localhost", "allow it"), ("device", "localhost", "no microphone"), ("", "example.test", "https://")]
 
 
-@pytest.mark.parametrize(
-    ("missing", "host", "word"),
-    [
-        ("--use-fake-ui-for-media-stream", "localhost", "allow it"),
-        ("--use-fake-device-for-media-stream", "localhost", "no microphone"),
-        ("", "example.test", "https://"),
-    ],
-)
+@pytest.mark.parametrize(("missing", "host", "word"), DEAF)
 def test_a_sentence_where_there_is_no_microphone(chromium, missing, host, word):
-    flags = [flag for flag in conftest.FLAGS if flag != missing]
+    flags = [flag for flag in conftest.FLAGS if flag != f"--use-fake-{missing}-for-media-stream"]
     browser = chromium.browser_type.launch(executable_path=conftest.CHROMIUM, args=flags)
     other = browser.new_page()
-    other.route("**/*", serve)
+    script = (ROOT / "playground" / "microphone.js").read_text(encoding="utf-8").strip()
+    start = f"{script.removesuffix('export default { render };')}render({{ model: {MODEL}, el: place }});"
+    alone = f'<!doctype html><meta charset="utf-8"><div id="place"></div><script type="module">{start}</script>'
+    other.route("**/*", lambda route: route.fulfill(body=alone, content_type="text/html"))
     other.goto(f"http://{host}/")
     other.get_by_role("button", name="record").click()
     said = other.get_by_role("status")

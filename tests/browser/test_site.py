@@ -12,17 +12,21 @@ from tools import lessons
 from .conftest import shoot
 from .site import SITE, STATUS, Served, make, until, visit
 
+FAULTS = [  # file, fault, words of the sentence
+    ("/worker.js", "html", "worker.js.+web page"),
+    ("/ort.wasm.xz", "cut", "ort.wasm.+cut short"),
+    ("/facts.json", 503, "facts.+503"),
+    ("/text.onnx.xz", "hang", "sends nothing.+text"),
+    ("/tokenizer.json", "other", "another tokenizer.json.+reload"),
+]
+UNABLE = {  # script that takes something away from a browser -> words of the sentence
+    "delete window.WebAssembly": "browser cannot",
+    "window.Worker = function () { this.postMessage = this.terminate = () => {}; }": "did not start the worker",
+    "window.fetch = () => new Promise(() => {})": "sends nothing",
+}
 
-@pytest.mark.parametrize(
-    ("file", "fault", "words"),
-    [
-        ("/worker.js", "html", "worker.js.+web page"),
-        ("/ort.wasm.xz", "cut", "ort.wasm.+cut short"),
-        ("/facts.json", 503, "facts.+503"),
-        ("/text.onnx.xz", "hang", "sends nothing.+text"),
-        ("/tokenizer.json", "other", "another tokenizer.json.+reload"),
-    ],
-)
+
+@pytest.mark.parametrize(("file", "fault", "words"), FAULTS)
 def test_a_server_that_fails_is_named_and_a_later_press_heals(chromium, own, file, fault, words):
     own.faults[file] = fault
     page = visit(chromium, own)
@@ -52,14 +56,7 @@ def test_it_works_where_the_browser_holds_things_back(chromium, own, script):
     page.context.close()
 
 
-@pytest.mark.parametrize(
-    ("script", "words"),
-    [
-        ("delete window.WebAssembly", "browser cannot"),
-        ("window.Worker = function () { this.postMessage = this.terminate = () => {}; }", "did not start the worker"),
-        ("window.fetch = () => new Promise(() => {})", "sends nothing"),
-    ],
-)
+@pytest.mark.parametrize(("script", "words"), UNABLE.items())
 def test_a_browser_that_cannot_says_so_in_one_sentence(chromium, served, script, words):
     page = visit(chromium, served, script=script, service_workers="block")
     until(page, words)
