@@ -236,11 +236,7 @@ def test_where_nothing_varies_or_subjects_are_few_there_is_no_verdict(values, be
 
 
 def test_intervals_refuse_fewer_than_two_subjects_nan_and_other_lengths():
-    for values, before, groups in (
-        ([1], None, None),
-        ([1, math.nan], None, None),
-        ([1, 2], None, "aa"),
-        ([1, 2], [1], None),
-    ):
+    few = [([1.0], {}), ([1.0, math.nan], {}), ([1.0, 2.0], {"groups": ["a", "a"]}), ([1.0, 2.0], {"before": [1.0]})]
+    for values, more in few:
         with pytest.raises(ValueError, match="2 subjects|before"):
-            interval(values, before, groups=groups)
+            interval(values, **more)
