@@ -56,7 +56,7 @@ def original_heads(channels: tuple[int, ...]) -> list[int]:
     """Return the attention heads per level of the original AudioLDM's UNet with these `block_out_channels`.
 
     A head is 32 channels wide, in the largest UNet (dim 256) 64. Source: the original's configuration files.
-    Raises ValueError for other UNets. Explained in lesson 06.
+    Raises ValueError for other UNets. Explained in docs/real.md.
     """
     width = {128: 32, 192: 32, 256: 64}.get(channels[0])
     if width is None:

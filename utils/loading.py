@@ -62,7 +62,7 @@ def load_pipeline(
     offload: keep only the active model on the GPU (slower, a fraction of the memory; without effect on a CPU).
     vae_slicing: decode a batch clip by clip (less memory).
     original_attention_heads: give the UNet the heads of the original AudioLDM, 32 or 64 channels each, where the Hub's
-      files ask for 8 heads at every level. Evidence and open questions: lesson 06.
+      files ask for 8 heads at every level. Evidence and open questions: docs/real.md.
 
     Raises ValueError for a bad argument, and LoadingError, in one sentence, where the checkpoint cannot be loaded.
     Explained in lesson 01.
