@@ -12,7 +12,9 @@ export function board(root) {
   const play = (button, address) => {
     rest();
     player.src = address;
-    player.play().then(() => button.classList.add('playing'), () => says.append('This sound does not play here.'));
+    player.play().then(() => button.classList.add('playing'), error => { // another press ends the one before
+      if (error.name !== 'AbortError') says.textContent = 'This sound does not play here: is there a network?';
+    });
   };
   whole?.addEventListener('click', event => {
     const button = event.target.closest('button');

@@ -9,3 +9,4 @@ place(root);
 changeable();
 board(root);
 reading();
+document.documentElement.dataset.alive = 'yes'; // late.js looks for it

@@ -2,7 +2,8 @@
 import * as engine from './try/engine.js';
 import {TOGGLES, alive, dress, flip, node, read, teach, unknown} from './try/figure.js';
 
-const FORM = `<div class="line"><input name="prompt" aria-label="Prompt" required maxlength="500" autocomplete="off">
+const FORM = `<div class="line"><input name="prompt" aria-label="Prompt" required pattern=".*\\S.*"
+maxlength="500" autocomplete="off">
 <label><button type="button" class="dice" aria-label="Another seed">🎲</button>seed
 <input type="number" name="seed" min="0" max="4294967295" required></label>
 <button class="main">Make it here</button></div>
@@ -70,7 +71,7 @@ function show(pill, figure, lesson) {
   };
   form.onsubmit = event => { event.preventDefault(); make(); };
   form.onkeydown = event => { if (event.key === 'Escape') close(); };
-  grid.after(form);
+  figure.after(form);
   const also = lesson.checkpoint === 'mini-s-v2' ? '' : `, and ${lesson.checkpoint}`;
   $('[role=status]').textContent = `The model runs on this device. The first time brings 8 MB${also}.`;
   pill.ariaExpanded = true;

@@ -2,9 +2,9 @@
 import {keep, memory, node} from './try/figure.js';
 
 export function reading() {
-  const here = `audioldm-read${location.pathname}`, read = new Set(memory(here) ?? []);
+  const here = `audioldm-read${location.pathname}`, read = new Set([memory(here)].flat().filter(Boolean));
   const sections = [...document.querySelectorAll('.bd-article section section')];
-  const mark = id => document.querySelector(`.toc-entry a[href="#${CSS.escape(id)}"]`)?.classList.add('was-read');
+  const mark = id => document.querySelectorAll(`.toc-entry a[href="#${id}"]`).forEach(a => a.classList.add('was-read'));
   read.forEach(mark);
   const seen = new IntersectionObserver(entries => {
     for (const {isIntersecting, boundingClientRect: {bottom}, target: {id}} of entries) {
@@ -26,8 +26,13 @@ function shortPath(sections) { // ★ in a heading of the second level
   const long = parts.filter(part => !part.querySelector('h2').textContent.includes('★'));
   if (!long.length || long.length === parts.length) return;
   for (const part of long) part.classList.add('beyond');
-  const place = document.getElementById(location.hash.slice(1)); // a link leads to what is not on the short path
-  if (!place?.closest('.beyond')) choice('short-path', '★ Only the short path');
+  const box = choice('short-path', '★ Only the short path');
+  const reach = () => { // a link may lead to what is not on the short path
+    const place = document.getElementById(location.hash.slice(1));
+    if (box.checked && place?.closest('.beyond')) box.click(), place.scrollIntoView();
+  };
+  reach();
+  addEventListener('hashchange', reach);
 }
 
 function predictions() { // by choice, what a code cell put out waits until one has said what one expects
@@ -35,10 +40,13 @@ function predictions() { // by choice, what a code cell put out waits until one 
     if (!/^\s*Predict/.test(quote.textContent)) continue;
     let cell = quote.nextElementSibling;
     while (cell && !cell.querySelector('.cell_output')) cell = cell.nextElementSibling;
-    const output = cell?.querySelector('.cell_output:not(.waits)');
-    if (!output) continue;
+    const outputs = []; // of this cell and of those that follow without a word between
+    for (; cell?.matches('.cell'); cell = cell.nextElementSibling) {
+      outputs.push(...cell.querySelectorAll('.cell_output:not(.waits)'));
+    }
+    if (!outputs.length) continue;
     const choose = node('p', {className: 'predict'}), reveal = said => {
-      output.classList.remove('waits');
+      for (const output of outputs) output.classList.remove('waits');
       choose.replaceChildren(said ? `You said: ${said}` : '');
     };
     const button = (textContent, said) =>
@@ -47,8 +55,8 @@ function predictions() { // by choice, what a code cell put out waits until one 
     const guess = node('input', {ariaLabel: 'My prediction', placeholder: 'my guess', maxLength: 200});
     guess.onchange = () => reveal(guess.value);
     choose.append(...letters.length ? letters.map(one => button(one, one)) : [guess], button('Show what happened', ''));
-    output.classList.add('waits');
-    output.before(choose);
+    for (const output of outputs) output.classList.add('waits');
+    outputs[0].before(choose);
   }
   if (document.querySelector('.predict')) choice('predict-first', 'Predict first');
 }
@@ -57,4 +65,5 @@ function choice(id, words) { // a box to tick, which CSS looks at; remembered
   const box = node('input', {type: 'checkbox', id, checked: memory(`audioldm-${id}`) === true});
   box.onchange = () => keep(`audioldm-${id}`, box.checked);
   document.querySelector('.bd-article h1')?.after(node('label', {className: 'pill'}, box, words));
+  return box;
 }

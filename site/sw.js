@@ -16,17 +16,20 @@ async function genuine(url, answer) { // a portal's page, a filter's page or hal
   return !/html/.test(answer.headers.get('content-type'));
 }
 
+// a folder's page has two addresses
+const named = request => request.url.endsWith('/') ? new Request(`${request.url}index.html`) : request;
+
 async function keep(cache, request, answer) {
   const url = new URL(request.url);
   if (!cache || !await genuine(url, answer.clone()).catch(() => false)) return;
   if (url.searchParams.has('v')) await cache.delete(request, {ignoreSearch: true}); // an older version
-  await cache.put(request, answer);
+  await cache.put(named(request), answer);
 }
 
 async function answer(event) {
   const {request} = event, url = new URL(request.url), versioned = url.searchParams.has('v');
   const cache = await within(2000, caches.open(CACHE)).catch(() => {});
-  const find = (where, options) => within(2000, Promise.resolve(cache?.match(where, options))).catch(() => {});
+  const find = (where, options) => within(2000, Promise.resolve(cache?.match(named(where), options))).catch(() => {});
   const old = await find(request, {ignoreSearch: !versioned});
   if (versioned && old && request.cache !== 'no-store') return isolated(old);
   try {

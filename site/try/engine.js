@@ -9,7 +9,6 @@ const waiting = new Map(); // by request: its message, and the function that tak
 export function place(root) { // where the site is
   site = {root: new URL('try/', root).href, files: FILES};
   kept = offline(root);
-  document.documentElement.dataset.alive = 'yes'; // late.js looks for it
 }
 
 const tell = says => { for (const {answered} of waiting.values()) answered({says}); };

@@ -4,7 +4,7 @@ const TABLE = Uint32Array.from({length: 256}, (_, n) => {
   return n;
 });
 export const STALL = 8000; // ms without a byte, or without a sign of life
-const ANSWER = 3000; // ms until an answer begins
+const ANSWER = 4000; // ms until an answer begins
 
 export function crc32(bytes) {
   let sum = -1;

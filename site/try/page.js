@@ -46,16 +46,17 @@ function describe() {
   }
   $('#summary').textContent = listing(settings());
   for (const button of form.querySelectorAll('.toggle')) {
-    button.ariaPressed = fields.prompt.value.toLowerCase().includes(button.textContent);
+    button.ariaPressed = has(button.textContent);
   }
   $('#unknown').textContent = unknown(fields.prompt.value);
 }
 
+const has = words => new RegExp(`\\b${words}(?![\\w-])`, 'i').test(fields.prompt.value);
+
 function toggle(words, group) { // adjectives stand before the noun, places behind it; one of a group at a time
-  const has = fields.prompt.value.toLowerCase().includes(words);
-  const others = new RegExp(`(^|[ ,]+)(${group.join('|')})\\b,?`, 'gi');
+  const had = has(words), others = new RegExp(`(^|[ ,]+)(${group.join('|')})(?![\\w-]),?`, 'gi');
   let text = fields.prompt.value.replace(others, ' ').replace(/ +/g, ' ').trim();
-  if (!has) text = words.includes(' ') ? `${text} ${words}` : text.replace(/^((?:an?|the) )?/i, (_, article = '') =>
+  if (!had) text = words.includes(' ') ? `${text} ${words}` : text.replace(/^((?:an?|the) )?/i, (_, article = '') =>
     `${article.replace(/^an /i, 'a ')}${words} `);
   fill({prompt: text.trim()});
 }
@@ -118,7 +119,7 @@ function show(made, answer) {
   within('.again').onclick = () => { fill(made); fields.prompt.focus(); };
   within('.remove').onclick = () => { take.remove(); URL.revokeObjectURL(audio.src); listed(); };
   within('.pick').onchange = listed;
-  within('.title').textContent = made.prompt;
+  within('.title').append(made.prompt, ' ', node('small', {textContent: listing(made)}));
   for (const other of document.querySelectorAll('#takes details')) other.open = false; // older takes are rows
   within('.walk').innerHTML = steps ? walk(steps) : '<p>With guidance 1 the words are taken once: no walk to see.</p>';
   $('#takes').prepend(take);
@@ -140,7 +141,7 @@ function listed() {
   $('#flip').hidden = picked().length !== 2;
 }
 
-const kept = () => memory('audioldm-takes') ?? []; // settings of earlier takes: the same settings make the same sound
+const kept = () => [memory('audioldm-takes')].flat().filter(one => one?.prompt); // settings of earlier takes: the same settings make the same sound
 
 function earlier() {
   const every = kept();
@@ -172,6 +173,7 @@ function film(take, made, path, samples) { // the film of a take; returns what t
   scrub.oninput = () => { clearInterval(timer); turn(); };
   within('.roll').onclick = roll;
   within('.video').onclick = async () => {
+    if (frames.length < path.length) return fail('The film is still being drawn.');
     say('The film is recorded while it plays ...');
     try {
       const file = await video(frames, within('audio').src, made.prompt);
@@ -184,13 +186,18 @@ function film(take, made, path, samples) { // the film of a take; returns what t
     if (error) fail(error);
     if (!wave) return;
     for (const other of document.querySelectorAll('audio')) other.pause();
-    Object.assign($('#heard'), {src: URL.createObjectURL(wav(wave))}).play();
+    Object.assign($('#heard'), {src: URL.createObjectURL(wav(wave)), volume: within('audio').volume}).play();
   });
-  return mel => {
+  const more = mel => {
     scrub.value = scrub.max = frames.push(picture(mel)) - 1;
     turn();
-    if (frames.length === path.length) roll();
+    if (frames.length === path.length && !matchMedia('(prefers-reduced-motion: reduce)').matches) roll();
   };
+  let rest;
+  within('.title').onclick = () => { // an older row is opened, whose pictures a newer press had ended
+    if (frames.length < path.length) rest ??= engine.ask({draw: path.slice(frames.length)}, ({mel}) => mel && more(mel));
+  };
+  return more;
 }
 
 // ---- at work ----
@@ -216,7 +223,13 @@ function make() { // the newest press wins
   });
 }
 
-const follow = () => fill(Object.fromEntries(new URLSearchParams(location.hash.slice(1)))); // the link
+function follow() { // the link, and the card of a sound that was not made here
+  const linked = Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
+  fill(linked);
+  $('#shared').hidden = !linked.prompt?.trim() || kept().some(made => link(made) === location.href);
+  $('#shared bdi').textContent = fields.prompt.value;
+  $('#play-shared').onclick = () => { fill(linked); make(); };
+}
 
 // ---- the beginning ----
 
@@ -232,8 +245,6 @@ fields.checkpoint.append(...FACTS.checkpoints.map(({name: id, megabytes}) =>
   node('option', {text: `${id} (${megabytes} MB)`, value: id, id})));
 fill({prompt: IDEAS[1]});
 follow();
-$('#shared').hidden = !location.hash.includes('prompt=');
-$('#shared bdi').textContent = fields.prompt.value;
 addEventListener('hashchange', follow);
 form.oninput = describe;
 form.onsubmit = event => { event.preventDefault(); make(); };
@@ -241,16 +252,17 @@ form.addEventListener('invalid', event => { // a field that is folded away could
   for (const fold of form.querySelectorAll('details:has(:invalid)')) fold.open = true;
   fail(`${event.target.dataset.name ?? 'The prompt'}: ${event.target.validationMessage}`);
 }, true);
-$('#play-shared').onclick = make;
 $('#another').onclick = () => { fill({seed: Math.floor(Math.random() * 10000)}); make(); };
 $('#cancel').onclick = engine.cancel;
 $('#flip').onclick = () => flip(...picked().map(take => $('audio', take)));
 addEventListener('keydown', event => { if (event.key === 'Escape' && making) engine.cancel(); });
 recorder($('#recording'), found => {
   recording = found;
-  if (found) say(`A recording of ${short(found.length / RATE)} s: say what it should become.`);
+  describe();
+  say(found ? `A recording of ${short(found.length / RATE)} s: say what it should become.` : '');
 }, fail);
 earlier();
 engine.ask({load: fields.checkpoint.value}, ({says, error, done}) => {
   if (error) fail(error); else if (!making) say(done ? 'Ready.' : says);
 });
+document.documentElement.dataset.alive = 'yes'; // late.js looks for it

@@ -21,13 +21,14 @@ export function recorder(within, found, fail) { // wires the file field, the mic
   const take = blob => blob.arrayBuffer().then(decoded).then(wave => {
     forget.hidden = false;
     found(wave);
-  }).catch(error => fail(error.message));
+  }).catch(error => { forget.onclick(); fail(error.message); });
   file.onchange = () => file.files[0] && take(file.files[0]);
   forget.onclick = () => { forget.hidden = true; file.value = ''; found(null); };
   button.hidden = !navigator.mediaDevices?.getUserMedia || typeof MediaRecorder !== 'function';
   let running;
   button.onclick = async () => {
     if (running) return running.stop();
+    button.disabled = true; // a second press would begin a second recording
     try {
       const audio = {echoCancellation: false, noiseSuppression: false, autoGainControl: false}, parts = [];
       const stream = await navigator.mediaDevices.getUserMedia({audio});
@@ -41,6 +42,6 @@ export function recorder(within, found, fail) { // wires the file field, the mic
       };
       running.start();
       button.textContent = '■ Stop';
-    } catch (error) { fail(`The microphone cannot be used: ${error.message}`); }
+    } catch (error) { fail(`The microphone cannot be used: ${error.message}`); } finally { button.disabled = false; }
   };
 }

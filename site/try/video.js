@@ -25,7 +25,7 @@ export function video(pictures, address, title) {
       pen.fillRect(40 + 880 * share, 60, 3, 380);
       pen.fillText(title.slice(0, 70), 40, 42);
       pen.fillText(at ? `after step ${at} of ${images.length - 1}` : 'noise', 40, 486);
-      pen.fillText('AudioLDM, made in the browser', 560, 486);
+      pen.fillText('AudioLDM, made in the browser', 540, 486, 380);
       if (audio.ended) recorder.stop(); else requestAnimationFrame(draw);
     };
     audio.onerror = () => fail(new Error('the sound does not play'));

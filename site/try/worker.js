@@ -141,11 +141,12 @@ function walk(path, pushes, guidance) {
   return {guidance, points: path.map(x => place(less(x, path[0]))), pushes: pushes.map(place)};
 }
 
-async function work({id, make: settings, hear, load: name}) {
+async function work({id, make: settings, hear, draw, load: name}) {
   try {
     await goOn(id);
     if (settings) await make(id, settings);
     else if (hear) postMessage({id, ...await sound(hear.latents, hear.samples)});
+    else if (draw) for (const latents of draw) postMessage({id, mel: (await decode(latents)).mel});
     else await Promise.all([shared(), ...['text', 'decoder', name].map(open)]);
     postMessage({id, done: true});
   } catch (error) {

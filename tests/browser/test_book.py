@@ -47,15 +47,24 @@ def test_search_finds_headings_and_the_glossary_but_no_code(chromium, served):
     page.context.close()
 
 
-def test_a_prediction_comes_before_its_answer(chromium, served):
+def test_a_prediction_comes_before_its_answer_and_what_was_read_is_marked(chromium, served):
     page = visit(chromium, served, "/04_checkpoints.html", service_workers="block")
     page.click("text=Predict first")
-    assert page.locator(".cell_output.waits").count() == page.locator(".predict").count() > 1
+    waiting = page.locator(".cell_output.waits")
+    before = waiting.count()
+    assert before >= page.locator(".predict").count() > 1
     question = page.locator(".predict").first
     assert question.locator("button").all_inner_texts() == ["a", "b", "c", "Show what happened"]
     question.locator("button", has_text="b").first.click()
     assert question.inner_text() == "You said: b"
-    assert page.locator(".cell_output.waits").count() == page.locator(".predict").count() - 1
+    assert 0 < waiting.count() < before
+    page.click("text=Only the short path")
+    beyond = page.locator(".beyond").first
+    assert not beyond.is_visible()
+    page.evaluate("id => { location.hash = id; }", beyond.get_attribute("id"))  # a link leads there all the same
+    beyond.wait_for(state="visible")
+    page.mouse.wheel(0, 20_000)
+    page.wait_for_selector("#pst-page-toc-nav .was-read", state="attached")
     page.context.close()
 
 

@@ -79,8 +79,8 @@ def test_a_recording_becomes_what_is_typed_as_in_python(studio, tmp_path):
         assert snr_db(ours, truth("a cat meowing", callback=begun)) > 60
     assert "begin_with" in studio.locator("#takes code").text_content()
     studio.set_input_files("#recording [type=file]", Path(__file__))
-    until(studio, "no sound that the browser can read")
-    studio.click("#recording .forget")
+    until(studio, "no sound that the browser can read")  # and the sound before is forgotten
+    assert not studio.locator("#recording .forget").is_visible()
     make(studio, **{**PLAIN, "prompt": "wind", "steps": 3})
     assert "begin_with" not in studio.locator("#takes code").text_content()
 
@@ -106,11 +106,15 @@ def test_a_take_has_its_player_its_code_its_link_and_its_marks(studio):
     until(studio, "Copied")
     again = studio.context.new_page()
     again.goto(studio.evaluate("navigator.clipboard.readText()"))
-    until(again, "a fast dog", "#shared")  # a card that plays
+    until(again, "Ready|model")
+    assert not again.locator("#shared").is_visible()  # it was made here
     form = again.evaluate("Object.fromEntries(new FormData(document.querySelector('form')))")
     assert {name: form[name] for name in settings} == {name: str(value) for name, value in settings.items()}
+    again.evaluate("location.hash = location.hash.replace('fast', 'slow')")
+    until(again, "a slow dog", "#shared")  # somebody else's: a card that plays
+    again.locator("#prompt").fill("rain")
     again.click("#play-shared")
-    again.wait_for_selector("#takes li")
+    until(again, "a slow dog", "#takes li .words")
     again.reload()
     until(again, "a fast dog", "#earlier ol")  # what was made is kept
     again.click("#earlier button")
@@ -132,6 +136,11 @@ def test_the_film_and_the_walk_show_every_step(studio):
     with studio.expect_download() as download:
         film.locator(".video").click()
     assert Path(download.value.path()).stat().st_size > 10_000
+    make(studio, **{**PLAIN, "prompt": "drums", "steps": 50})
+    studio.click("#another")  # the newest press wins: the older one's film is not drawn to its end
+    studio.wait_for_selector("#takes>li:nth-child(2)")
+    studio.locator("#takes summary.title").last.click()
+    studio.wait_for_selector("#takes>li:last-child .scrub input[max='50']", state="attached")
 
 
 def test_the_newest_press_wins_and_cancel_stops(studio):
@@ -169,6 +178,11 @@ def test_two_takes_by_keyboard_and_compared_on_one_clock(studio):
     studio.click("#flip")
     states = studio.evaluate("[...document.querySelectorAll('#takes audio')].map(a => [a.paused, a.currentTime])")
     assert states[0][0] and not states[1][0] and states[1][1] >= 1
+    playing = "[...document.querySelectorAll('#takes audio')].map(audio => !audio.paused)"
+    for expected in ([True, False], [False, True]):  # also when the last one has ended
+        studio.wait_for_function(f"!{playing}.includes(true)")
+        studio.click("#flip")
+        assert studio.evaluate(playing) == expected
     studio.evaluate("document.querySelectorAll('audio').forEach(audio => audio.pause())")
     slider = studio.locator("#takes [role=slider]").first
     slider.focus()
