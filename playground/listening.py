@@ -32,7 +32,7 @@ class ABX(Booth):
         label: the compared condition, "5 or 25 steps"; hidden until the end.
         listener: a name or a pseudonym; without it the panel asks. path: the CSV file. seed: of the order, 0 up.
 
-    Source: Munson and Gardner 1950, "Standardizing auditory tests". Explained in lesson 05.
+    Source: Munson and Gardner 1950, "Standardizing auditory tests".
     """
 
     kind, choices, question = "abx", ("A", "B"), "X is one of the two others. Which?"
@@ -88,7 +88,7 @@ class Rating(Booth):
         question: may speak of the "{prompt}".
         listener, path, seed: as in `ABX`.
 
-    Source: ITU-T P.800 (absolute category rating). Explained in lesson 05.
+    Source: ITU-T P.800 (absolute category rating).
     """
 
     kind, choices = "rating", ("1", "2", "3", "4", "5")

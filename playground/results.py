@@ -27,7 +27,7 @@ def pool(folder: str | Path, test_id: str | None = None) -> pd.DataFrame:
     names the files that are left out, and names that several files have. With `test_id`, the `id` of a test (or the
     test itself), only the answers to a test that asks the same, on any machine.
 
-    Raises ValueError if there is no answer. Explained in lesson 05.
+    Raises ValueError if there is no answer.
     """
     folder, tables, others = Path(folder).expanduser(), [], []
     paths = [folder] if folder.is_file() else sorted(path for path in folder.rglob("*") if path.is_file())
@@ -72,7 +72,7 @@ def summary(results: pd.DataFrame) -> pd.DataFrame:
     (one rating: 1 to 5), a single listener's shares Wilson's. Whether listeners agree is another question: `spread` is
     the standard deviation between them (of a single one's answers).
 
-    Source: `scipy.stats.binomtest`, `utils.interval`. Explained in lesson 05.
+    Source: `scipy.stats.binomtest`, `utils.interval`.
     """
     from scipy.stats import binomtest
 
@@ -100,7 +100,7 @@ def summary(results: pd.DataFrame) -> pd.DataFrame:
 def plot(results: pd.DataFrame) -> Picture:
     """Plot the summary as points with 95% intervals, and below each, in grey, the counts of its answers.
 
-    For A/B/X and preferences grey are the listeners' shares, and a line marks pure guessing. Explained in lesson 05.
+    For A/B/X and preferences grey are the listeners' shares, and a line marks pure guessing.
     """
     import matplotlib
     from matplotlib.figure import Figure

@@ -22,11 +22,8 @@ NOISE = np.random.default_rng(0).standard_normal(SECONDS * RATE)
 HISS = 0.01 * NOISE  # white, -40 dBFS
 TONE = np.sin(2 * np.pi * 1000 * TIME)
 ON_TWO = [measures.log_mel_distance, measures.envelope_correlation]
-OF_ANY_LENGTH = [measures.loudness_db, measures.clipped_share, measures.is_silent]
-ON_A_CLIP = [
-    *OF_ANY_LENGTH, measures.noise_floor_db, measures.spectral_flatness, measures.spectral_centroid_hz,
-    measures.onset_rate, measures.tempo_bpm,
-]  # fmt: skip
+OF_ANY_LENGTH = [measures.loudness_db, measures.clipped_share]
+ON_A_CLIP = [*OF_ANY_LENGTH, measures.noise_floor_db, measures.spectral_centroid_hz, measures.onset_rate]
 
 
 def beats(period: float, first: float = 0.1) -> np.ndarray:
@@ -42,17 +39,11 @@ KNOWN = [  # measure, sound, answer, tolerance
     (measures.loudness_db, 0 * TONE, -120, 0),
     (measures.noise_floor_db, 0 * TONE, -120, 0),
     (measures.noise_floor_db, TONE, -110, 10),
-    (measures.spectral_flatness, HISS, 1, 0.03),
-    (measures.spectral_flatness, TONE, 0, 0.001),
     (measures.spectral_centroid_hz, TONE, 1000, 2),
     (measures.spectral_centroid_hz, HISS, 4000, 80),
     *((measures.onset_rate, beats(1 / rate), rate, 0.25) for rate in (1, 2, 4, 8)),
     *((measures.onset_rate, steady, 0, 0.2) for steady in (HISS, TONE, TONE + HISS, 0 * TONE)),  # the first frame
-    *((measures.tempo_bpm, beats(60 / bpm), bpm, 0.04 * bpm) for bpm in (75, 100, 150)),
-    (measures.tempo_bpm, 0 * TONE, math.nan, 0),
     (measures.clipped_share, QUARTER, 0.25, 0),
-    (measures.is_silent, HISS, False, 0),
-    (measures.is_silent, HISS / 100, True, 0),
 ]
 
 

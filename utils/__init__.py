@@ -16,8 +16,8 @@ PUBLIC = {  # module -> the names that lessons import from here
     "latents": "encode_prompt encode_audio decode_latents begin_with",
     "clip": "Clip compare load_folder",
     "features": "log_mel",
-    "measures": "loudness_db noise_floor_db spectral_flatness spectral_centroid_hz onset_rate tempo_bpm clipped_share "
-    "is_silent log_mel_distance envelope_correlation",
+    "measures": "loudness_db noise_floor_db spectral_centroid_hz onset_rate clipped_share log_mel_distance "
+    "envelope_correlation",
     "clap": "KINDS clap_embed clap_similarity clap_for best_of heard",
     "intervals": "Interval interval knee",
     "sweeps": "sweep load_clips",

@@ -30,8 +30,6 @@ def check() -> Iterator[None]:
             assert length is not None, "Not yet: put your length into `length`."
             assert length >= 7, f"Wrong: {length} s is shorter than 7 s."
             print("Right: the shortest one.")
-
-    Explained in lesson 01.
     """
     try:
         yield

@@ -39,7 +39,7 @@ KINDS = [  # of sound that the minis were trained on
 def clap_for(pipe: DiffusionPipeline) -> str:
     """Return the CLAP that judges a pipeline's clips: "mini-clap" for the minis, else "laion/clap-htsat-unfused".
 
-    To be passed as `model` where only texts or recordings are given. Explained in lesson 02.
+    To be passed as `model` where only texts or recordings are given.
     """
     return MINI_CLAP if is_mini(pipe) else REAL_CLAP
 
@@ -58,7 +58,7 @@ def clap_embed(items: Clip | str | Sequence[Clip] | Sequence[str], model: str = 
         ValueError: nothing is given, clips and texts are mixed, texts come with "auto", or a clip has NaN samples.
         OSError: the model cannot be loaded.
 
-    Source: Wu et al. 2023 (arXiv 2211.06687), `transformers.ClapModel`. Explained in lesson 02.
+    Source: Wu et al. 2023 (arXiv 2211.06687), `transformers.ClapModel`.
     """
     items = as_list("items", items)
     kinds = {str if isinstance(item, str) else Clip if isinstance(item, Clip) else None for item in items}
@@ -79,7 +79,7 @@ def clap_similarity(
     Raises as `clap_embed` does. Cosines of different CLAP models cannot be compared. Of the real checkpoints, s and l
     were trained on the embeddings of a CLAP of this very family, which biases their scores upwards.
 
-    Source: `clap_embed`. Explained in lesson 02.
+    Source: `clap_embed`.
     """
     clips = check_clips("clap_similarity", clips)
     if texts is None:
@@ -95,7 +95,7 @@ def clap_similarity(
 
 
 def best_of(clips: Clip | Sequence[Clip], prompt: str | None = None, model: str = "auto") -> list[Clip]:
-    """Return all clips, best first by `clap_similarity` with `prompt` (None: each clip's own). See lesson 02.
+    """Return all clips, best first by `clap_similarity` with `prompt` (None: each clip's own).
 
     The original AudioLDM's `n_candidate_gen_per_text` does so: make several, keep the one that CLAP likes best.
     """
@@ -107,7 +107,6 @@ def heard(clips: Clip | Sequence[Clip], names: Sequence[str] = KINDS, model: str
     """Classify clips: return the name nearest to each in CLAP's space; `model` and errors as in `clap_embed`.
 
     The mini's CLAP is asked for the bare names, any other for "This is a sound of {name}.", as in the CLAP paper.
-    Explained in lesson 02.
     """
     clips, names = check_clips("heard", clips), as_list("names", names)
     model = _choose_clap(clips) if model == "auto" else model

@@ -37,8 +37,6 @@ class Clip:
         seconds: the time that generating it took; the length of the sound is `duration`.
 
     Raises TypeError or ValueError for samples of another type, shape or rate.
-
-    Explained in lesson 01.
     """
 
     waveform: np.ndarray
@@ -95,7 +93,7 @@ class Clip:
         return Clip(np.pad(cut, (0, count - len(cut))), self.sample_rate, self.settings, self.seconds)
 
     def resampled(self, rate: int = SAMPLE_RATE) -> Clip:
-        """Return the clip at another sample rate in Hz (itself, if it has that one). Explained in lesson 07.
+        """Return the clip at another sample rate in Hz (itself, if it has that one).
 
         Source: `librosa.resample`, soxr's high quality.
         """
@@ -137,8 +135,6 @@ class Clip:
         """Return a 16-bit PCM WAV file, samples beyond -1...1 clipped; raises ValueError for NaN or infinite samples.
 
         Its tags hold the title and, of a sound that a model made, the settings and `trainedAlgorithmicMedia`.
-
-        Explained in lesson 01.
         """
         if not np.isfinite(self.waveform).all():
             raise ValueError("The clip cannot be saved: its waveform has NaN or infinite samples.")
@@ -152,8 +148,6 @@ class Clip:
         Raises:
             ValueError: the waveform has NaN or infinite samples, or the name does not end in .wav.
             OSError: the file cannot be written there.
-
-        Explained in lesson 01.
         """
         path = Path(path)
         if path.suffix.lower() != ".wav":
@@ -205,7 +199,7 @@ def compare(
         labels: one for each clip; otherwise A, B, C...
         columns: players in a row; otherwise as many as fit.
 
-    Raises TypeError or ValueError for no clips, or other counts. Explained in lesson 01.
+    Raises TypeError or ValueError for no clips, or other counts.
     """
     clips = check_clips("compare", clips)
     labels = [_letter(i) for i in range(len(clips))] if labels is None else [str(label) for label in labels]

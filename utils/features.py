@@ -46,7 +46,7 @@ def log_mel(waveform: np.ndarray) -> np.ndarray:
     Raises:
         ValueError: the waveform is shorter than one frame, 160 samples, or has NaN or infinite samples.
 
-    Source: Liu et al. 2023 (arXiv 2301.12503); `librosa.feature.melspectrogram`. Explained in lesson 01.
+    Source: Liu et al. 2023 (arXiv 2301.12503); `librosa.feature.melspectrogram`.
     """
     from librosa.feature import melspectrogram
 

@@ -39,7 +39,7 @@ NO_MEMORY = r"out of memory|allocate memory|not enough memory|bad_alloc|ALLOC_FA
 class Request:
     """One clip of a batch: the arguments of `generate` that may differ from clip to clip, with copies of its tensors.
 
-    Raises TypeError or ValueError for an argument out of the ranges of `generate`. Explained in lesson 03.
+    Raises TypeError or ValueError for an argument out of the ranges of `generate`. Explained in lesson 06.
     """
 
     prompt: str
@@ -105,8 +105,6 @@ def generate(
         TypeError, ValueError: an argument of the wrong type or out of range.
         MemoryError: the batch does not fit in memory.
         RuntimeError: the output has NaN or infinite samples, or the pipeline is in the middle of a clip.
-
-    Explained in lesson 01.
     """
     prompts, negatives = as_list("prompt", prompt), as_list("negative_prompt", negative_prompt)
     if negative_prompt is None or isinstance(negative_prompt, str):
@@ -135,7 +133,7 @@ def generate_batch(
     """Generate a clip for each of 1 to 64 requests in one batch; arguments and errors as in `generate`.
 
     Each clip is, to float tolerance, the one that `generate` makes of it alone. A clip's `seconds` are its equal
-    share of the time that the batch took. Explained in lesson 03.
+    share of the time that the batch took. Explained in lesson 06.
     """
     if not isinstance(pipe, DiffusionPipeline):
         raise TypeError(f"generate takes a pipeline, as load_pipeline returns it, not {reprlib.repr(pipe)}.")

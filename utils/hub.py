@@ -33,7 +33,7 @@ REASONS = {  # names of classes and error numbers in the chain of errors -> the 
 class LoadingError(OSError):
     """A checkpoint could not be had; the message is one sentence with the reason and the remedy.
 
-    It alone is shown; the libraries' own error is in `__context__`. Explained in lesson 01.
+    It alone is shown; the libraries' own error is in `__context__`.
     """
 
     def _render_traceback_(self) -> list[str]:  # IPython asks for it

@@ -20,7 +20,7 @@ ROUNDING = 1e-7  # differences this much smaller than the values are float32's
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean and its 95% interval: `mean`, `low` and `high` in `unit`, from `n` subjects. Explained in lesson 02.
+    """A mean and its 95% interval: `mean`, `low` and `high` in `unit`, from `n` subjects.
 
     `p` is the two-sided p-value of the t-test against zero. Prints as '-9.1 dB (95% interval -10.2 to -8.0,
     n = 6)', with as many digits as the interval is worth; beyond three decimals only where these would show nothing.
@@ -95,7 +95,7 @@ def interval(
     Raises:
         ValueError: fewer than two subjects, numbers that are not finite, or lists of different lengths.
 
-    Source: Student 1908, `scipy.stats.ttest_1samp`. Explained in lesson 02.
+    Source: Student 1908, `scipy.stats.ttest_1samp`.
     """
     from scipy.stats import ttest_1samp
 

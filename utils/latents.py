@@ -82,7 +82,7 @@ def encode_prompt(pipe: AudioLDMPipeline, prompt: str) -> torch.Tensor:
 
     The pipeline pads every prompt to the longest that the text encoder takes (512 tokens). Padding is masked, so
     the prompt alone gives the same embedding in a fraction of the time. Warns of a prompt that is too long and is cut;
-    raises TypeError if it is no string. Explained in lesson 01.
+    raises TypeError if it is no string.
     """
     encoder = pipe.text_encoder
     with one_call(pipe):  # a tokenizer serves one thread at a time
@@ -112,8 +112,6 @@ def encode_audio(pipe: AudioLDMPipeline, clip: Clip) -> torch.Tensor:
     Raises:
         TypeError: `clip` is no Clip.
         ValueError: the clip has NaN or infinite samples, or is shorter than one latent frame.
-
-    Explained in lesson 06.
     """
     if not isinstance(clip, Clip):
         raise TypeError(f"encode_audio takes one Clip, not {reprlib.repr(clip)}.")
@@ -148,7 +146,6 @@ def decode_latents(
         settings: of the clip, such as `prompt`, which is its title.
 
     Raises TypeError or ValueError for latents of another type or shape, NaN, or a length that they do not hold.
-    Explained in lesson 06.
     """
     latents, scale, rate = as_tensor("latents", latents), pipe.vae_scale_factor, pipe.vocoder.config.sampling_rate
     frames = max(1, latents.shape[2]) if latents.dim() == 4 else 1

@@ -65,7 +65,6 @@ def load_pipeline(
       files ask for 8 heads at every level. Evidence and open questions: docs/real.md.
 
     Raises ValueError for a bad argument, and LoadingError, in one sentence, where the checkpoint cannot be loaded.
-    Explained in lesson 01.
     """
     device = best_device(device)
     dtype = best_dtype(dtype, device)
@@ -96,7 +95,7 @@ def pipeline_class() -> type[AudioLDMPipeline]:
 def checkpoint_name(pipe: AudioLDMPipeline) -> str:
     """Return the name of a pipeline's checkpoint, for labels: "mini-s-v2", a Hub id or a folder's name.
 
-    Explained in lesson 04.
+    Explained in lesson 02.
     """
     source = _names.get(pipe) or str(pipe.config.get("_name_or_path") or "unknown checkpoint")
     label = BY_HUB_ID[source].name if source in BY_HUB_ID else source
@@ -104,7 +103,7 @@ def checkpoint_name(pipe: AudioLDMPipeline) -> str:
 
 
 def is_mini(pipe: AudioLDMPipeline) -> bool:
-    """Return whether a pipeline is of the mini family, or in its format. Explained in lesson 02."""
+    """Return whether a pipeline is of the mini family, or in its format."""
     name = checkpoint_name(pipe)
     if isinstance(pipe.vocoder, GriffinLimVocoder) and name not in CHECKPOINTS:
         MINIS.add(name)  # clips store only the name of their checkpoint

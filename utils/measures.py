@@ -2,7 +2,7 @@
 
 A measure is a function of one `Clip`, or of a clip and a reference, of any sample rate, measured at 16 kHz. It raises
 TypeError for anything else, and ValueError for NaN, infinity or, where it needs a window, less than 1024 samples.
-Levels are dBFS: 0 dB is an rms of 1.0, so a full-scale sine reads -3 dB. Explained in lessons 01 to 03.
+Levels are dBFS: 0 dB is an rms of 1.0, so a full-scale sine reads -3 dB. Explained in lesson 02.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from .clip import Clip
 from .features import DB_PER_NEPER, HOP_LENGTH, LOG_FLOOR, N_FFT, SAMPLE_RATE, log_mel
 
 FLOOR_DB = -120.0  # what digital silence reads
-SILENCE_DB = -60.0
 QUIET = 0.1  # the quietest tenth of the frames stands for the background
 ENVELOPE_DB = 60.0  # how far below its loudest frame a level envelope is followed
 MINI_LATENT_FRAME = 1280  # samples of a mini's latent frame, 0.08 s
@@ -47,7 +46,7 @@ def _decibels(power: float) -> float:
 def loudness_db(clip: Clip) -> float:
     """Return the level of the whole clip: its rms in dBFS, -120 (silence) to 0 (a full-scale square wave).
 
-    Source: `numpy`; not weighted by frequency as LUFS would be. Explained in lesson 02.
+    Source: `numpy`; not weighted by frequency as LUFS would be.
     """
     return _decibels(float(np.mean(_waveform(clip) ** 2)))
 
@@ -59,7 +58,7 @@ def noise_floor_db(clip: Clip) -> float:
     -40 dBFS reads -40; the median over the bins ignores steady tones. A sound that is itself steady noise (rain, wind)
     reads as background.
 
-    Source: minimum statistics, after Martin 2001, "Noise power spectral density estimation". Explained in lesson 02.
+    Source: minimum statistics, after Martin 2001, "Noise power spectral density estimation".
     """
     power = _power_spectrogram(clip)
     # the power of noise in one bin is exponentially distributed: this is its mean, seen from its 10% quantile
@@ -68,20 +67,10 @@ def noise_floor_db(clip: Clip) -> float:
     return _decibels(float(per_bin) / window_power)
 
 
-def spectral_flatness(clip: Clip) -> float:
-    """Return how noise-like the clip's average spectrum is: near 0 for a tone, 1 for white noise and for silence.
-
-    Source: `librosa.feature.spectral_flatness`, on the power spectrum averaged over time. Explained in lesson 02.
-    """
-    from librosa.feature import spectral_flatness as flatness
-
-    return float(flatness(S=_power_spectrogram(clip).mean(axis=1, keepdims=True), power=1.0)[0, 0])
-
-
 def spectral_centroid_hz(clip: Clip) -> float:
     """Return the brightness: the centre of gravity of the clip's average magnitude spectrum, in Hz, 0 to 8000.
 
-    Source: `librosa.feature.spectral_centroid`; frames weigh by their level. Explained in lesson 02.
+    Source: `librosa.feature.spectral_centroid`; frames weigh by their level. Explained in lesson 01.
     """
     from librosa.feature import spectral_centroid
 
@@ -92,7 +81,7 @@ def spectral_centroid_hz(clip: Clip) -> float:
 def onset_rate(clip: Clip) -> float:
     """Return the onsets per second, 0 to about 15; steady noise has none.
 
-    Source: peaks of at least 2 dB in the spectral flux, `librosa.onset.onset_detect`. Explained in lesson 02.
+    Source: peaks of at least 2 dB in the spectral flux, `librosa.onset.onset_detect`. Explained in lesson 07.
     """
     from librosa.onset import onset_detect
 
@@ -102,36 +91,17 @@ def onset_rate(clip: Clip) -> float:
     return len(onsets) * SAMPLE_RATE / len(waveform)
 
 
-def tempo_bpm(clip: Clip) -> float:
-    """Estimate the tempo in beats per minute, about 30 to 300, expected near 120; it means little without a beat.
-
-    Silence has none: nan.
-
-    Source: autocorrelation of the spectral flux, `librosa.feature.tempo`. Explained in lesson 01.
-    """
-    from librosa.feature import tempo
-
-    if is_silent(clip):
-        return math.nan
-    return float(tempo(y=_waveform(clip, N_FFT), sr=SAMPLE_RATE, hop_length=256)[0])
-
-
 def clipped_share(clip: Clip) -> float:
     """Return the share of samples at or beyond full scale, 0 to 1: saving cuts these off; from 0.001 it is heard.
 
     Full scale is 1, or the largest value of the file's integer format on either side (127/128 for 8 bits) if the sound
     reaches it. Resampling hides some clipping.
 
-    Source: `numpy`. Explained in lesson 02.
+    Source: `numpy`.
     """
     _waveform(clip)
     sides = (clip.waveform, -clip.waveform)
     return float(sum(np.mean(side >= STEP * min(1.0, side.max())) for side in sides if side.max() >= LEAST_FULL_SCALE))
-
-
-def is_silent(clip: Clip) -> bool:
-    """Return whether the whole clip is quieter than -60 dBFS. Source: `loudness_db`. Explained in lesson 03."""
-    return loudness_db(clip) < SILENCE_DB
 
 
 def log_mel_distance(clip: Clip, reference: Clip) -> float:

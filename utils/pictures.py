@@ -55,7 +55,7 @@ Sound = Clip | np.ndarray  # an array is a log-mel-spectrogram, (frames, 64), na
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Picture:
-    """A matplotlib `figure`, and the words that stand for it, `alt`. Explained in lesson 01.
+    """A matplotlib `figure`, and the words that stand for it, `alt`.
 
     `picture.figure.savefig("name.svg")` keeps it in any format that matplotlib knows. A film is animated WebP, `webp`,
     with its last picture in `figure`; it moves only while opened.

@@ -26,10 +26,7 @@ if TYPE_CHECKING:
 
 
 def waveform(clip: Clip, alt: str = "") -> Picture:
-    """Draw the samples against time in s, with full scale (1 and -1) marked; `alt`: a sentence on what to see.
-
-    Explained in lesson 01.
-    """
+    """Draw the samples against time in s, with full scale (1 and -1) marked; `alt`: a sentence on what to see."""
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 2.2))
         axes = figure.subplots()
@@ -45,10 +42,7 @@ def waveform(clip: Clip, alt: str = "") -> Picture:
 
 
 def spectrogram(clip: Clip, alt: str = "") -> Picture:
-    """Draw the log-mel-spectrogram: time in s, frequency in kHz, level in dB as colour, the same in every figure.
-
-    Explained in lesson 01.
-    """
+    """Draw the log-mel-spectrogram: time in s, frequency in kHz, level in dB as colour, the same in every figure."""
     return grid([[clip]], alt=alt)
 
 
@@ -113,7 +107,7 @@ def stages(tensors: Mapping[str, torch.Tensor | np.ndarray], parts: Sequence[str
     """Draw the tensors that flow through the pipeline with their shapes, and before each the part that makes it.
 
     `tensors`: name -> a batch of one, in the order of flow; of latents, (1, channels, frames, bands), channel 0 is
-    drawn. `parts`: as many, the name of the part that each tensor comes out of. Explained in lesson 01.
+    drawn. `parts`: as many, the name of the part that each tensor comes out of.
     """
     arrays = {name: np.asarray(tensor) for name, tensor in tensors.items()}
     rows = -(-len(arrays) // 3)

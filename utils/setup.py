@@ -26,7 +26,7 @@ def prepare() -> None:
     and ipywidgets held at the version that is there.
 
     Raises RuntimeError, in one sentence: torch, numpy or ipywidgets is missing or too old; pip failed; a package was
-    replaced while this kernel was using it; `outputs` cannot be made. Explained in lesson 01.
+    replaced while this kernel was using it; `outputs` cannot be made.
     """
     os.chdir(ROOT)
     if missing := _missing():

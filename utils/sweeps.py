@@ -40,8 +40,7 @@ if TYPE_CHECKING:
     from .loading import AudioLDMPipeline
 
 MEASURES = (  # of one clip, by name
-    "loudness_db", "noise_floor_db", "spectral_flatness", "spectral_centroid_hz", "onset_rate", "tempo_bpm",
-    "clipped_share", "is_silent", "clap_similarity",
+    "loudness_db", "noise_floor_db", "spectral_centroid_hz", "onset_rate", "clipped_share", "clap_similarity"
 )  # fmt: skip
 CONFIRM_ABOVE = 500  # clips: an hour on a CPU at the real checkpoints' size
 # hash of the code from latents to waveform: an update that changes a sound makes its clips anew
@@ -101,8 +100,6 @@ def sweep(
     Raises:
         TypeError, ValueError: a bad argument, or more than 500 clips without `confirm`; before anything is fetched.
         OSError: the folder cannot be written, or a checkpoint cannot be loaded. Finished clips stay finished.
-
-    Explained in lesson 03.
     """
     size = None if batch_size is None else check_int("batch_size", batch_size, 1, MAX_BATCH)
     sources = _values("checkpoints", checkpoints, lambda _, v: os.fspath(v) if isinstance(v, os.PathLike) else v)
@@ -135,7 +132,7 @@ def sweep(
 def load_clips(table: pd.DataFrame | pd.Series) -> list[Clip]:
     """Return the clips of a sweep's table, of a part of it, or of one row.
 
-    Raises TypeError for anything else, and OSError if a clip's files are missing or damaged. Explained in lesson 03.
+    Raises TypeError for anything else, and OSError if a clip's files are missing or damaged.
     """
     if not isinstance(table, (pd.DataFrame, pd.Series)) or "file" not in table:
         raise TypeError(f"load_clips takes a sweep's table or rows of it, with `file`, not a {type(table).__name__}.")

@@ -51,7 +51,7 @@ def train(
 
     Raises TypeError or ValueError where there is nothing to learn or a number is out of range, and FloatingPointError
     where the loss or its gradient is NaN or infinite; that step is not kept. Source: Loshchilov and Hutter 2019 (AdamW,
-    arXiv 1711.05101). Explained in lesson 08.
+    arXiv 1711.05101).
     """
     parameters = [parameters] if isinstance(parameters, torch.Tensor) else list(parameters)
     parameters = [p for p in parameters if p.requires_grad]

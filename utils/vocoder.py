@@ -1,7 +1,7 @@
 """Turn mel-spectrograms into sound for the minis: Griffin-Lim, in the place of the real checkpoints' HiFi-GAN.
 
 A checkpoint folder names it in `model_index.json` as ["utils.vocoder", "GriffinLimVocoder"], so that the
-unmodified `AudioLDMPipeline.from_pretrained(folder)` finds it. Explained in lesson 01.
+unmodified `AudioLDMPipeline.from_pretrained(folder)` finds it. Explained in lesson 06.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class GriffinLimVocoder(ModelMixin, ConfigMixin):
     It has the interface that `AudioLDMPipeline` expects of a vocoder: `config.upsample_rates`,
     `config.sampling_rate`, `config.model_in_dim`, and a call on a mel-spectrogram.
 
-    Source: Perraudin, Balazs, Sondergaard 2013, "A fast Griffin-Lim algorithm". Explained in lesson 01.
+    Source: Perraudin, Balazs, Sondergaard 2013, "A fast Griffin-Lim algorithm".
     """
 
     @register_to_config
