@@ -5,12 +5,13 @@ Explained in lesson 07 (`notebooks/07_edit_sounds.ipynb`).
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import io
 import itertools
 import json
 import os
 import re
+import shutil
 import struct
 import subprocess
 import tempfile
@@ -25,8 +26,7 @@ from .features import SAMPLE_RATE
 
 LONGEST = 600.0  # seconds of a recording
 BLOCK = 1152  # frames per read: those before a damaged block are kept
-MP3_GAIN = 4 * BLOCK  # frames; a smaller gain is the encoder's padding
-BEGINS = re.compile(rb"OggS\x00\x02|fLaC\0\0\0\x22|RIFF.{4}WAVE", re.DOTALL)  # a file within a file: they were joined
+BEGINS = re.compile(rb"OggS\x00\x02|fLaC\0\0\0\x22|RIFF.{4}WAVE|ID3[\2-\4]\0", re.DOTALL)  # again: files were joined
 MEDIA = re.compile(rb".{4}ftyp|\x1aE\xdf\xa3|\xff[\xf1\xf9]|#!AMR|0&\xb2u", re.DOTALL)  # M4A, WebM, AAC, AMR, WMA
 UNSCALED_ABOVE = 100.0  # larger float samples are almost certainly unscaled integers
 IPTC = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
@@ -65,10 +65,10 @@ def decode(data: bytes, name: str) -> np.ndarray:
         with suppress(Exception):  # each has errors of its own; the next may read it
             parts = parts or read(data, name)
     if not parts:
-        if MEDIA.match(data):
+        if MEDIA.match(data) and not (importlib.util.find_spec("av") or shutil.which("ffmpeg")):
             raise ValueError(f"{name} needs a decoder that is not here: run `pip install av`, or save it as WAV.")
-        why = "is no sound that can be read: save it as WAV, FLAC, OGG, MP3 or AIFF, and load that"
-        raise ValueError(f"{name} {'is empty' if not data else 'has no samples' if BEGINS.match(data) else why}.")
+        why = "has no samples" if BEGINS.match(data) else "is no sound" if data else "is empty, so no sound"
+        raise ValueError(f"{name} {why} that can be read: save it as WAV, FLAC, OGG, MP3 or AIFF, and load that.")
     if sum(len(samples) / rate for samples, rate in parts) > LONGEST:
         raise ValueError(f"{name} lasts more than {LONGEST:.0f} s: cut it.")
     if not all(np.isfinite(samples).all() for samples, _ in parts):
@@ -84,23 +84,21 @@ def _at_16_khz(waveform: np.ndarray, rate: int) -> np.ndarray:
 
 
 def _mono(samples: np.ndarray, name: str) -> np.ndarray:
-    mean, power = samples.mean(axis=1), np.mean(samples.astype(np.float64) ** 2, axis=0)
-    if 4 * np.mean(mean.astype(np.float64) ** 2) < power.sum() / len(power) ** 2:  # 6 dB below unrelated channels
+    mean, power = samples.mean(axis=1), samples.var(axis=0, dtype=np.float64)
+    if 4 * mean.var(dtype=np.float64) < power.sum() / len(power) ** 2:  # 6 dB below unrelated channels
         warn(f"The channels of {name} cancel out (one of them is inverted): only the louder is taken.")
         return samples[:, power.argmax()]
     return mean
 
 
 def _by_soundfile(data: bytes, name: str) -> list[Sound]:
-    starts = [0, *[match.start() for match in BEGINS.finditer(data)][1:]]
-    parts, errors = [], []
+    starts = [match.start() for match in BEGINS.finditer(data) if data.startswith(match[0][:3])] or [0]
+    parts = []
     for start, stop in zip(starts, [*starts[1:], len(data)], strict=True):
-        try:
-            parts.append(_decoded(_with_true_size(data[start:stop]), name))
-        except (RuntimeError, ValueError) as error:
-            errors.append(error)
-    if parts and errors:
-        warn(f"{name} holds {len(starts)} sounds, of which {len(errors)} cannot be read.")
+        with suppress(RuntimeError, ValueError):
+            parts.append(_decoded(_with_true_size(data[start:stop], name), name))
+    if 0 < len(parts) < len(starts):
+        warn(f"{name} holds {len(starts)} sounds, of which {len(starts) - len(parts)} cannot be read.")
     return parts
 
 
@@ -113,18 +111,19 @@ class _Endless(io.BytesIO):
 
 def _decoded(data: bytes, name: str) -> Sound:
     """Decode by libsndfile, keeping all that comes before a wrong length or damage."""
-    samples, rate, claimed = _read(io.BytesIO(data))
-    if claimed is None:  # an MP3, whose header may tell the length of the first of several
+    samples, rate, claimed, is_mp3 = _read(io.BytesIO(data))
+    if is_mp3:  # its header may tell the length of the first of several
         with suppress(RuntimeError, ValueError):
             longer, *_ = _read(_Endless(re.sub(b"Xing|Info|VBRI", bytes(4), data)))
-            samples = longer if len(longer) > len(samples) + MP3_GAIN else samples
-    elif (seconds := len(samples) / rate) < 0.99 * claimed < LONGEST:
+            samples = longer if len(longer) > len(samples) + 4 * BLOCK else samples  # less: the encoder's padding
+        claimed = claimed if re.search(b"Xing|Info", data) else 0  # else it is an estimate
+    if (seconds := len(samples) / rate) < 0.99 * claimed < LONGEST:
         warn(f"{name} is cut off or damaged: {seconds:.2f} of {claimed:.2f} s are there.")
     return samples, rate
 
 
-def _read(file: io.BytesIO) -> tuple[np.ndarray, int, float | None]:
-    """Return samples, their rate and the seconds that the header claims, None for an MP3."""
+def _read(file: io.BytesIO) -> tuple[np.ndarray, int, float, bool]:
+    """Return samples, their rate, the seconds that the header claims, and whether it is an MP3."""
     import soundfile
 
     with soundfile.SoundFile(file) as sound:
@@ -134,16 +133,18 @@ def _read(file: io.BytesIO) -> tuple[np.ndarray, int, float | None]:
         with suppress(soundfile.LibsndfileError):
             while len(blocks) * size <= most and len(block := sound.read(size, "float32", always_2d=True)):
                 blocks.append(block)
-        return np.concatenate(blocks), rate, None if is_mp3 else sound.frames / rate
+        return np.concatenate(blocks), rate, sound.frames / rate, is_mp3
 
 
-def _with_true_size(data: bytes) -> bytes:
-    """Correct the data size of a WAV file whose recorder lost its power before writing it."""
+def _with_true_size(data: bytes, name: str) -> bytes:
+    """Correct the data size of a WAV file whose recorder lost its power before writing it; warn of one cut off."""
     at = 12
     while data[:4] == b"RIFF" and at + 8 <= len(data):
         (size,) = struct.unpack("<I", data[at + 4 : at + 8])
         end = at + 8 + size
         if data[at : at + 4] == b"data":
+            if (there := len(data) - at - 8) < 0.99 * size < 2**30:  # a WAV that was written to a pipe claims more
+                warn(f"{name} is cut off: {there:,} of {size:,} bytes of sound are there.")
             is_right = end >= len(data) or re.match(rb"\0?[ -~]{4}", data[end : end + 5])  # another chunk follows
             return data if is_right else data[: at + 4] + b"\xff" * 4 + data[at + 8 :]
         at = end + size % 2
@@ -152,20 +153,23 @@ def _with_true_size(data: bytes) -> bytes:
 
 def _by_pyav(data: bytes, name: str) -> list[Sound]:
     av = importlib.import_module("av")  # not asked for by the requirements, but often there
-
     with av.open(io.BytesIO(data)) as container:
-        resampler = av.AudioResampler(format="fltp", rate=SAMPLE_RATE)
+        resampler, blocks = av.AudioResampler(format="fltp", rate=SAMPLE_RATE), []
         frames = itertools.takewhile(lambda frame: (frame.time or 0) <= LONGEST + 1, container.decode(audio=0))
-        blocks = [f.to_ndarray().T for frame in frames for f in resampler.resample(frame)]
+        try:
+            for frame in itertools.chain(frames, [None]):  # None: the resampler's last samples
+                blocks += [f.to_ndarray().T for f in resampler.resample(frame)]
+        except av.FFmpegError:  # what comes before is kept
+            _ = blocks and warn(f"{name} is cut off or damaged.")
     return [(np.concatenate(blocks), SAMPLE_RATE)]
 
 
 def _by_ffmpeg(data: bytes, name: str) -> list[Sound]:
-    how = ["-v", "error", "-i", "sound", "-t", str(LONGEST + 1), "-vn", "-c:a", "pcm_f32le", "sound.wav"]
+    how = ["-nostdin", "-v", "error", "-i", "sound", "-t", str(LONGEST + 1), "-vn", "-c:a", "pcm_f32le", "sound.wav"]
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "sound").write_bytes(data)  # not through a pipe: M4A has its index at the end
-        quiet = {"capture_output": True, "stdin": subprocess.DEVNULL}
-        subprocess.run(["ffmpeg", *how], cwd=folder, check=True, timeout=300, **quiet)
+        if subprocess.run(["ffmpeg", *how], cwd=folder, check=True, timeout=300, capture_output=True).stderr:
+            warn(f"{name} is cut off or damaged.")
         return [_decoded(Path(folder, "sound.wav").read_bytes(), name)]
 
 
