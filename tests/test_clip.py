@@ -47,6 +47,17 @@ def test_any_prompt_is_one_short_printable_line(prompt):
     assert line.isprintable() and len(line) < 200
 
 
+def test_a_clip_has_settings_of_its_own_and_a_title_of_any_kind():
+    settings = {"file": Path("a.wav")}
+    clip = Clip(WAVE, RATE, settings)
+    settings.clear()
+    clip.piece(0.5).settings.clear()
+    assert '"a.wav"' in repr(clip) and clip.wav()
+    for rate in (0, 10**9, "8000"):
+        with pytest.raises((TypeError, ValueError), match="sample_rate"):
+            clip.resampled(rate)
+
+
 def test_waveform_is_float32_and_one_channel():
     assert clip_of(WAVE.astype(np.float64)).waveform.dtype == np.float32 and clip_of(WAVE[:8000]).duration == 0.5
     for bad in (np.zeros((2, 100)), np.zeros(0), 3.0):

@@ -84,6 +84,7 @@ def test_measures_are_columns_and_can_be_added_later(pipe, tmp_path, generated):
 
     def peak(clip):
         clip.waveform[:] /= clip.peak  # changes a copy
+        clip.settings.clear()
         return clip.peak
 
     more = sweep(pipe, PROMPTS, seeds=[0], folder=tmp_path, measures=[peak, "noise_floor_db"], **TINY)

@@ -50,8 +50,8 @@ class Clip:
             raise ValueError(f"A clip's waveform has the shape (samples,), at least one sample, not {waveform.shape}.")
         rate = self.sample_rate
         rate = int(rate) if isinstance(rate, (float, np.floating)) and float(rate).is_integer() else rate
-        object.__setattr__(self, "waveform", waveform)
-        object.__setattr__(self, "sample_rate", check_int("sample_rate", rate, 1000, 768_000))
+        rate = check_int("sample_rate", rate, 1000, 768_000)
+        vars(self).update(waveform=waveform, sample_rate=rate, settings=dict(self.settings))
 
     @classmethod
     def load(cls, file: str | os.PathLike | bytes | BinaryIO) -> Clip:
@@ -82,13 +82,13 @@ class Clip:
         from librosa.effects import trim
 
         length = check_float("audio_length_in_s", audio_length_in_s, 1 / self.sample_rate, LONGEST)
-        count = round(length * self.sample_rate)
+        count, offset = round(length * self.sample_rate), np.median(self.waveform)  # a constant is not heard
         if start is None:
-            _, (first, _) = trim(self.waveform, top_db=35, frame_length=512, hop_length=128)
+            _, (first, _) = trim(self.waveform - offset, top_db=35, frame_length=512, hop_length=128)
         else:
             first = round(check_float("start", start, 0, self.duration) * self.sample_rate)
         cut = self.waveform[first : first + count]
-        if not np.abs(cut).max(initial=0) >= SILENCE:
+        if not np.abs(cut - offset).max(initial=0) >= SILENCE:
             raise ValueError(f"{self.title or 'The clip'} is silent there.")
         return Clip(np.pad(cut, (0, count - len(cut))), self.sample_rate, self.settings, self.seconds)
 
@@ -97,7 +97,7 @@ class Clip:
 
         Source: `librosa.resample`, soxr's high quality.
         """
-        if rate == self.sample_rate:
+        if (rate := Clip([0.0], rate).sample_rate) == self.sample_rate:
             return self
         from librosa import resample
 
@@ -117,7 +117,7 @@ class Clip:
     @property
     def title(self) -> str:
         """The prompt, or the name of the file, or nothing."""
-        return self.settings.get("prompt") or self.settings.get("file") or ""
+        return str(self.settings.get("prompt") or self.settings.get("file") or "")
 
     @property
     def facts(self) -> str:
@@ -205,9 +205,7 @@ def compare(
     labels = [_letter(i) for i in range(len(clips))] if labels is None else [str(label) for label in labels]
     if len(labels) != len(clips):
         raise ValueError(f"{len(labels)} labels for {len(clips)} clips: give one for each.")
-    if columns is not None and not (isinstance(columns, int) and columns >= 1):
-        raise ValueError(f"columns must be a whole number of at least 1, not {columns!r}.")
-    return Comparison(clips, labels, columns)
+    return Comparison(clips, labels, None if columns is None else check_int("columns", columns, 1, 100))
 
 
 def load_folder(folder: str | os.PathLike, audio_length_in_s: float | None = None, at_least: int = 1) -> list[Clip]:
@@ -221,13 +219,13 @@ def load_folder(folder: str | os.PathLike, audio_length_in_s: float | None = Non
     Raises ValueError where there is no such folder, or it has fewer sounds. Explained in lesson 08.
     """
     place = Path(folder).expanduser()
-    if not place.is_dir():
+    if not (folder and place.is_dir()):
         raise ValueError(f"There is no folder {str(folder)!r}: make it, or correct its name.")
     clips, out = [], []
     for file in sorted(place.iterdir()):
         try:
-            if file.is_dir():
-                raise ValueError(f"{file.name} is a folder.")
+            if not file.is_file():  # a folder, a link to nothing, or a pipe, which would be waited for
+                raise ValueError(f"{file.name} is no file.")
             clip = Clip.load(file)
             clips.append(clip if audio_length_in_s is None else clip.piece(audio_length_in_s))
         except (OSError, ValueError) as error:
