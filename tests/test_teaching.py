@@ -71,6 +71,9 @@ def test_another_trainings_file_is_moved_aside_and_the_training_begins_anew(tmp_
     kept = file.read_bytes()
     losses, numbers = learn(file, **other)
     assert "state.pt.old" in capsys.readouterr().out and (tmp_path / "state.pt.old").read_bytes() == kept
+    file.write_bytes(b"a third one's")
+    learn(file, steps=1)
+    assert (tmp_path / "state.pt.old").read_bytes() == kept and (tmp_path / "state.pt.old.old").is_file()
     anew = learn(**other)
     assert losses == anew[0] and (numbers == anew[1]).all()
 
@@ -93,7 +96,7 @@ def test_a_damaged_file_is_said_and_the_training_begins_anew(tmp_path, capsys, u
 )
 def test_nan_is_refused_before_anything_is_changed_by_it_or_kept(tmp_path, loss_of):
     number, file = torch.nn.Parameter(torch.zeros(3)), tmp_path / "state.pt"
-    with pytest.raises(FloatingPointError, match="lower learning_rate"):
+    with pytest.raises(FloatingPointError, match="lower learning_rate, or look for NaN"):
         train([number], lambda step: loss_of(number * (step != 2), step), steps=5, learning_rate=0.1, file=file)
     assert torch.isfinite(number).all()
     if file.exists():
@@ -106,8 +109,13 @@ def test_nan_is_refused_before_anything_is_changed_by_it_or_kept(tmp_path, loss_
 def test_what_cannot_be_trained_is_one_sentence():
     frozen, number = torch.nn.Parameter(torch.zeros(2), requires_grad=False), torch.nn.Parameter(torch.ones(1))
     settings = {"steps": 3, "learning_rate": 0.1}
-    with pytest.raises(ValueError, match="nothing to learn"):
-        train([frozen], lambda step: frozen.sum(), **settings)
+    for given in ([frozen], {"word": number}, torch.nn.Linear(1, 1).named_parameters()):
+        with pytest.raises(ValueError, match="nothing to learn"):
+            train(given, lambda step: frozen.sum(), **settings)
+    with pytest.raises(ValueError, match="learning_rate"):
+        train([number], lambda step: number.sum(), steps=3, learning_rate=0)
+    with torch.no_grad():
+        assert len(train([number], lambda step: number.sum(), **settings)) == 3
     for loss in (lambda step: 0 * number.sum(), lambda step: frozen.sum()):  # an adapter at scale 0, or switched off
         with pytest.raises(ValueError, match="Nothing is learned"):
             train([number], loss, **settings)

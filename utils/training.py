@@ -22,6 +22,7 @@ from .checks import check_float, check_int, warn, write_whole
 
 SAVE_EVERY = 5.0  # seconds of work that a crash can cost
 IDLE = "Is an adapter switched off, or at scale 0?"
+LOWER = "lower learning_rate, or look for NaN in what it learns from."
 _seeded = threading.RLock()  # torch's generator is one for all threads
 
 
@@ -45,7 +46,7 @@ def train(
         loss_of: from the number of a step, 0 to steps - 1, to its loss, a tensor with one element. It draws from
             torch's global generator, which is seeded with that number before each call.
         steps: steps of the optimiser in all, 1 to 1,000,000.
-        learning_rate: the peak, 0 to 10, of AdamW: 10 steps of warm-up, then a cosine decay to 0.
+        learning_rate: the peak, 1e-9 to 10, of AdamW: 10 steps of warm-up, then a cosine decay to 0.
         file: where the state is kept every few seconds, and until the training is finished. None: nowhere. A file that
             is damaged or another training's (other data, steps, rate or shapes) is moved to `<file>.old`.
 
@@ -54,10 +55,10 @@ def train(
     arXiv 1711.05101).
     """
     parameters = [parameters] if isinstance(parameters, torch.Tensor) else list(parameters)
-    parameters = [p for p in parameters if p.requires_grad]
+    parameters = [p for p in parameters if getattr(p, "requires_grad", False)]
     if not parameters:
         raise ValueError("There is nothing to learn: no parameter has requires_grad.")
-    steps, learning_rate = check_int("steps", steps, 1, 1_000_000), check_float("learning_rate", learning_rate, 0, 10)
+    steps, learning_rate = check_int("steps", steps, 1, 10**6), check_float("learning_rate", learning_rate, 1e-9, 10)
     file = Path(file).expanduser() if file else None
     optimizer = torch.optim.AdamW(parameters, learning_rate, betas=(0.9, 0.98), weight_decay=0, fused=True)
     plan = [steps, learning_rate, [list(p.shape) for p in parameters]]
@@ -81,7 +82,7 @@ def train(
                 optimizer.zero_grad()
                 loss.backward()
                 if not torch.isfinite(norm := torch.nn.utils.clip_grad_norm_(parameters, 1.0)):
-                    raise FloatingPointError(f"The gradient of step {step} is {norm.item()}: lower learning_rate.")
+                    raise FloatingPointError(f"The gradient of step {step} is {norm.item()}: {LOWER}")
                 if not step and (idle := sum(p.grad is None for p in parameters)):
                     warn(f"{idle} of {len(parameters)} parameters have no influence on the loss.")
                 moved = moved or bool(norm)
@@ -105,7 +106,7 @@ def train(
 
 def _loss(loss_of: Callable[[int], torch.Tensor], step: int) -> torch.Tensor:
     """Return the loss of a step; TypeError, ValueError or FloatingPointError where nothing can be learned from it."""
-    with _seeded:
+    with _seeded, torch.enable_grad():
         torch.manual_seed(step)
         loss = loss_of(step)
     if not isinstance(loss, torch.Tensor) or loss.numel() != 1:
@@ -113,7 +114,7 @@ def _loss(loss_of: Callable[[int], torch.Tensor], step: int) -> torch.Tensor:
     if not loss.requires_grad:
         raise ValueError(f"Nothing is learned: the loss depends on no parameter. {IDLE}")
     if not torch.isfinite(loss).all():
-        raise FloatingPointError(f"The loss of step {step} is {loss.item()}: lower learning_rate.")
+        raise FloatingPointError(f"The loss of step {step} is {loss.item()}: {LOWER}")
     return loss
 
 
@@ -140,7 +141,8 @@ def _resumed(file: Path, fresh: dict, parameters, optimizer, loss_of) -> dict:
     except Exception as error:  # torch.load raises nearly anything for a damaged file
         _copy(fresh["start"], parameters)
         why = str(error) if type(error) is ValueError else "it is damaged"
-        aside = file.replace(file.with_name(f"{file.name}.old"))
+        names = (file.with_name(file.name + count * ".old") for count in range(1, 99))
+        aside = file.replace(next(name for name in names if not name.exists()))
         print(f"{file.name} cannot be resumed, as {why}. It is kept as {aside.name}; this begins anew.")
         return fresh
     print(f"Going on after {len(kept['losses'])} of {fresh['plan'][0]} steps.")
