@@ -122,6 +122,7 @@ def test_two_threads_find_the_same(clap):
     [
         (lambda clap: module.clap_embed([], clap), "empty"),
         (lambda clap: module.clap_embed([None], clap), "takes clips, or texts"),
+        (lambda clap: module.clap_embed("a \ud800 dog", clap), "surrogate"),
         (lambda clap: module.clap_similarity(Clip(HISS, RATE, {"file": "a.wav"}), None, clap), "a.wav has no prompt"),
         (lambda clap: module.clap_embed([CLIPS[0], "a dog"], clap), "never mixed"),
         (lambda clap: module.clap_embed(["a dog"]), 'model="mini-clap"'),

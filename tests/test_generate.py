@@ -148,10 +148,14 @@ def test_latents_come_back_in_the_length_that_is_asked_for(pipe):
 
 def test_only_latents_are_decoded_and_only_a_clip_is_encoded(pipe):
     zeros = torch.zeros(1, 8, 8, 8)
-    for latents, length in ((zeros / 0, None), (np.zeros((2, 8, 8, 8)), None), (zeros[:, :, :0], None), (zeros, 0.65)):
+    for latents in (zeros / 0, zeros + 1e30, np.zeros((2, 8, 8, 8)), zeros[:, :, :0]):
         with pytest.raises(ValueError) as caught:
-            decode_latents(pipe, latents, length)
+            decode_latents(pipe, latents)
         assert "\n" not in str(caught.value)
+    with pytest.raises(ValueError, match="0.65"):
+        decode_latents(pipe, zeros, 0.65)
+    with pytest.raises(ValueError, match="latents must have the shape"):
+        generate(pipe, "rain", latents=zeros[:, :, :0])
     for call in (decode_latents, encode_audio):
         with pytest.raises(TypeError, match="noise"):
             call(pipe, "noise")

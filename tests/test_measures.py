@@ -174,7 +174,7 @@ def test_knee_is_the_first_point_that_made_nine_tenths_of_the_way():
     steps, quality = [2, 5, 10, 25, 50], [0.10, 0.30, 0.38, 0.395, 0.40]
     assert knee(steps, quality) == knee(steps, [Interval(q, q - 1, q + 1, 9) for q in quality]) == 10
     assert knee(steps, [0.4, 0.3, 0.2, 0.1, 0.0]) == 2  # it never gets better
-    for x, y in (([], []), ([1, 2], [1.0]), ([1, 2], [1.0, math.nan])):
+    for x, y in (([], []), ([1, 2], [1.0]), ([1, 2], [1.0, math.nan]), ([2, 1], [1.0, 2.0])):
         with pytest.raises(ValueError, match="knee"):
             knee(x, y)
 

@@ -19,7 +19,7 @@ import transformers
 from huggingface_hub import try_to_load_from_cache
 
 from .checkpoints import CHECKPOINTS, MINI_CLAP, MINIS, REAL_CLAP
-from .checks import as_list
+from .checks import as_list, check_str
 from .clip import Clip, check_clips
 from .hub import as_loading_error, repo_info
 from .loading import is_mini, quiet
@@ -127,7 +127,7 @@ def _embedded(model: str, item: Clip | str) -> np.ndarray:
         if key not in kept:
             if isinstance(item, str):
                 cut = {"truncation": True, "max_length": clap.config.text_config.max_position_embeddings - 2}
-                embed, inputs = clap.get_text_features, tokenizer(item, **cut, return_tensors="pt")
+                embed, inputs = clap.get_text_features, tokenizer(check_str("text", item), **cut, return_tensors="pt")
             else:
                 embed, rate = clap.get_audio_features, extractor.sampling_rate
                 inputs = extractor(_for_clap(item, extractor), sampling_rate=rate, return_tensors="pt")

@@ -53,10 +53,9 @@ class Request:
             raise ValueError(f"The prompt is empty ({self.prompt[:20]!r}): say in words what to hear.")
         if self.negative_prompt is not None:
             check_str("negative_prompt", self.negative_prompt)
-        object.__setattr__(self, "seed", check_int("seed", self.seed, 0, MAX_SEED))
-        for name in ("prompt_embeds", "latents"):
-            if (value := getattr(self, name)) is not None:
-                object.__setattr__(self, name, as_tensor(name, value))
+        tensors = {name: vars(self)[name] for name in ("prompt_embeds", "latents")}
+        tensors = {name: as_tensor(name, value) for name, value in tensors.items() if value is not None}
+        vars(self).update(tensors, seed=check_int("seed", self.seed, 0, MAX_SEED))
 
 
 def generate(
@@ -153,7 +152,7 @@ def generate_batch(
     frames = math.ceil(round(length * rate) / round(least * rate))
     given = {r.latents.shape[2] for r in requests if r.latents is not None and r.latents.dim() == 4}
     if given and given != {frames}:
-        frames = given.pop()
+        frames = max(1, given.pop())
         length = frames * round(least * rate) / rate
     call = {"num_inference_steps": steps, "audio_length_in_s": length, "guidance_scale": guidance}
     made_by = {"scheduler": type(pipe.scheduler).__name__, "dtype": str(pipe.unet.dtype).removeprefix("torch.")}

@@ -107,10 +107,8 @@ def interval(
     if before is not None:
         sample = sample - np.asarray(before, dtype=np.float64)
     if sample.ndim == 1 and groups is not None:
-        keys = list(groups)
-        sample = np.array(
-            [np.mean([v for v, k in zip(sample, keys, strict=True) if k == s]) for s in dict.fromkeys(keys)]
-        )
+        subjects = [[v for v, k in zip(sample, groups, strict=True) if k == s] for s in dict.fromkeys(groups)]
+        sample = np.array([np.mean(subject) for subject in subjects])
     if sample.ndim != 1 or len(sample) < 2 or not np.isfinite(sample).all():
         raise ValueError(f"An interval needs finite numbers of 2 subjects, not {reprlib.repr(sample.tolist())}.")
     mean = float(sample.mean())
@@ -128,7 +126,7 @@ def knee(x: Sequence[float], y: Sequence[float | Interval]) -> float:
     Explained in lesson 03.
     """
     values = list(map(float, y))
-    if not values or len(values) != len(x) or not np.isfinite(values).all():
-        raise ValueError(f"A knee needs one finite y for each x, not {reprlib.repr(values)} for {len(x)} x.")
+    if not values or len(values) != len(x) or not np.isfinite(values).all() or list(x) != sorted(x):
+        raise ValueError(f"A knee needs one finite y for each rising x, not {reprlib.repr(values)} for {len(x)} x.")
     goal = values[0] + 0.9 * (max(values) - values[0])
     return next(a for a, b in zip(x, values, strict=True) if b >= goal)

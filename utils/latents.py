@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from .checks import check_float, check_int, check_str, shorten, warn
-from .clip import Clip
+from .clip import LONGEST, Clip, check_clips
 from .features import HOP_LENGTH, log_mel
 from .loading import checkpoint_name
 
@@ -159,7 +159,7 @@ def decode_latents(
         return pipe.mel_spectrogram_to_waveform(mel)[:, None, : piece.shape[2] * scale * HOP_LENGTH, None]
 
     with one_call(pipe):
-        waveform = _in_pieces(decode, latents, frames, scale).flatten()
+        waveform = as_tensor("The decoded sound", _in_pieces(decode, latents, frames, scale)).flatten()
     return Clip(waveform[:samples].numpy(), rate, {"checkpoint": checkpoint_name(pipe), **settings})
 
 
@@ -180,9 +180,9 @@ def begin_with(
     """
     steps = check_int("num_inference_steps", num_inference_steps, 1, 1000)
     begin = steps - max(1, round(check_float("strength", strength, 0, 1) * steps))
-    source = clip.resampled()
-    samples = round((audio_length_in_s + 1) * source.sample_rate)  # more than enough: it is cut to the latents
-    latents = encode_audio(pipe, Clip(np.resize(source.waveform, samples)))
+    source = check_clips("begin_with", clip)[0].resampled()
+    samples = round((check_float("audio_length_in_s", audio_length_in_s, 0, LONGEST, " s") + 1) * source.sample_rate)
+    latents = encode_audio(pipe, Clip(np.resize(source.waveform, samples)))  # a second more than it is cut to
 
     def callback(step: int, timestep: int, now: torch.Tensor) -> None:
         scheduler = pipe.scheduler
@@ -195,9 +195,8 @@ def begin_with(
         level = scheduler.timesteps[first : first + 1].cpu()
         now.copy_(scheduler.add_noise(latents[:, :, : now.shape[2]], noise, level))
         if hasattr(scheduler, "lower_order_nums"):
-            scheduler.lower_order_nums = 0
-            scheduler.model_outputs = [None] * len(scheduler.model_outputs)
-            scheduler.last_sample = None
+            empty = [None] * len(scheduler.model_outputs)
+            vars(scheduler).update(lower_order_nums=0, model_outputs=empty, last_sample=None)
 
     return callback
 
