@@ -7,11 +7,13 @@ GUIDE = "def guide(untold, told, g):\n    {}"
 STEP = "def ddim_step(noisy, clean, t, s):\n    {}"
 CALL = "def my_generate(prompt, seed, num_inference_steps, audio_length_in_s, guidance_scale=2.5):\n    "
 ASKED = "pipe.unet(torch.cat([latents, latents]), t, encoder_hidden_states=None, class_labels=words).sample"
+SAVED = "return call(pipe, prompt, audio_length_in_s, num_inference_steps, generator=torch.manual_seed(seed)).audios[0]"
 SETTINGS = "seed=seed, num_inference_steps=num_inference_steps, audio_length_in_s=audio_length_in_s"
 
 WRONG = {  # answer: a word that the feedback must have
     (1, VERDICTS + 'verdicts |= {"A": verdicts["B"], "B": verdicts["A"]}'): "1 of three",
     (1, 'verdicts = {"A": "both"}'): "letters",
+    (1, 'verdicts = ["both", "64 bands", "guessed phase"]'): "letters",
     (1, 'verdicts = {"A": "phase", "B": "bands", "C": "both"}'): "occurs once",
     (2, GUIDE.format("return told + g * (told - untold)")): "with g = 0 it must be the untold",
     (2, GUIDE.format("return untold + min(g, 1) * (told - untold)")): "2.5 times as far",
@@ -37,13 +39,15 @@ SNEAKY = [  # these do nothing of what is asked: never "Right"
     (4, "my_birds = generate(pipe, 'birds singing', seed=5, **REGIME)\n\n\n" + CALL + "return None"),
     (4, "kept = generate(pipe, 'birds singing', seed=5, **REGIME)\n\n\n" + CALL + "return kept"),
     (4, CALL + "return decode_latents(pipe, dogs_seen[-1][:1])"),
+    (4, CALL + "return goal"),
+    (4, f"call = type(pipe).__call__\n\n\n{CALL}{SAVED}"),
 ]
 ALSO_RIGHT = [  # right answers in an unusual form
     (1, VERDICTS + "verdicts = {letter.lower(): fault.upper() for letter, fault in verdicts.items()}"),
     (1, VERDICTS + "verdicts = list(verdicts.items())"),
     (2, GUIDE.format("return torch.lerp(untold, told, float(g))")),
     (2, "def guide(u, c, g):\n    far = c.clone()\n    far -= u\n    return u.clone().add_(g * far)"),
-    (3, STEP.format("return drown(clean, (noisy - SIGNAL[t] * clean) / NOISE[t], s)")),
+    (3, STEP.format("return drown(clean, (noisy - SIGNAL[t] * clean) / NOISE[t], s).double().numpy()")),
     (3, STEP.format("share = NOISE[s] / NOISE[t]\n    return share * noisy + (SIGNAL[s] - share * SIGNAL[t]) * clean")),
     (4, LOOP.replace("(pipe, latents, prompt=prompt)", "(pipe, latents).waveform")),
     (4, LOOP.replace(ASKED, "torch.cat([ask(latents, t, one) for one in words.split(1)]).to(latents)")),

@@ -23,9 +23,12 @@ WRONG = {  # answer: a word that the feedback must have
     (2, MASK + "surgeon[:, :, :, bands // 2 :] = False"): "first half must stay",
     (2, MASK + "surgeon[:, :, frames // 2 :] = False"): "lower bands must stay",
     (2, MASK + "changed = 0.5"): "not 0.50 of the cells",
+    (2, MASK + "surgeon = surgeon[..., 1:]"): "frames, bands",
     (3, "def in_hits(clip, source):\n    return envelope_correlation(clip, source)"): "muting raises it",
     (3, HITS.format(quiet="clip", where="hits", result=CORRELATION)): "Wrong",
     (3, HITS.format(quiet="source", where="hits", result="np.corrcoef(one, other)[0, 1]")): "for one pair",
+    (3, HITS.format(quiet="source", where="hits", result=f"abs({CORRELATION})")): "for one pair",
+    (3, HITS.format(quiet="source", where="hits", result=CORRELATION.removesuffix("[0, 1]"))): "one number",
 }
 SNEAKY = [  # these do nothing of what is asked: never "Right"
     (1, 'versions = dict.fromkeys("ABCD", "itself")'),
@@ -35,6 +38,7 @@ SNEAKY = [  # these do nothing of what is asked: never "Right"
     (2, "surgeon, changed = outside, 0.25"),
     (2, "surgeon, changed = low, 0.25"),
     (3, "def in_hits(clip, source):\n    return 1.0"),
+    (3, "def in_hits(clip, source):\n    return _expected(clip, source)"),
     (3, "def in_hits(clip, source):\n    return -log_mel_distance(clip, source)"),
     (3, "import random\n\n\ndef in_hits(clip, source):\n    return random.random()"),
 ]

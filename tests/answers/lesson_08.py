@@ -9,12 +9,16 @@ WRONG = {  # answer: a word that the feedback must have
     (1, f"{BEDS}diagnosis = dict(zip('ABC', [*beds.values()][::-1], strict=True))"): "of three",
     (1, 'diagnosis = {"A": 1, "B": 1, "C": 4}'): "occurs once",
     (1, 'diagnosis = {"A": 0, "B": 1}'): "letters A, B and C",
+    (1, 'diagnosis = {"A": "off", "B": 1, "C": 4}'): "with a strength",
     (2, 'fooling = "a high quality dog barking"'): "without the dog",
     (2, 'fooling = "a laser gun"'): "the first judge is not fooled",
     (2, "fooling = 7"): "a string",
     (3, f"{MEMORY}answer = {ASKED}\n    return F.mse_loss(answer, answer.detach())"): "here it is",
     (3, f"{MEMORY}answer = {ASKED}\n    return answer.square().mean()"): "here it is",
     (3, f"@torch.no_grad()\n{MEMORY}{BEFORE}return F.mse_loss({ASKED}, before)"): "be in no_grad",
+    (3, f"@torch.no_grad()\n{MEMORY}{BEFORE}return F.mse_loss({ASKED}, before).requires_grad_()"): "be in no_grad",
+    (3, f"{MEMORY}{BEFORE}return F.mse_loss({ASKED}, before, reduction='none')"): "one number",
+    (3, f"{MEMORY}after = {ASKED}\n    pipe.unet.disable_adapters()\n    return after.mean()"): "leaves the sheet off",
 }
 SNEAKY = [  # these do nothing of what is asked: never "Right"
     (1, "diagnosis = {}"),
