@@ -91,8 +91,8 @@ def test_everything_else_is_not(stored, fresh):
     assert not printed.same(stored, fresh) and not printed.same(fresh, stored)
 
 
-def test_the_output_of_a_training_is_compared_but_for_its_numbers():
-    stored, fresh = "likeness 0.81 (95% interval 0.74 to 0.88)", "likeness 0.9 (95% interval -1 to 2)"
+def test_the_output_of_a_training_is_compared_but_for_its_numbers_and_their_verdicts():
+    stored, fresh = "likeness 0.81 (95% interval 0.74 to 0.88), an effect", "likeness 0.9 (95% interval -1 to 2), maybe"
     assert printed.same(stored, fresh, trained=True) and not printed.same(stored, fresh)
     assert not printed.same(stored, fresh.replace("likeness", "distance"), trained=True)
 

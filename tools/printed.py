@@ -16,16 +16,16 @@ NUMBER = re.compile(  # with the spaces that align it
     rf" *(?<![\w.])[-+−]?(?:\d+\.\d+|\d{{4,}})(?!\w|\.\w)"
     rf"|{WHOLE}(?= \S+ \(95% interval )|(?<=95% interval ){WHOLE}(?= to )|(?<= to ){WHOLE}(?=, n = )"
 )
-ANY_NUMBER = re.compile(r" *[-+−]?\d+(?:\.\d+)?")
+TRAINED = re.compile(r" *[-+−]?\d+(?:\.\d+)?|\b(?:an effect|maybe|none shown|cannot say)\b")
 
 
 def same(stored: str, fresh: str, trained: bool = False) -> bool:
     """Return whether two outputs are equal but for one unit in the last printed digit of a number.
 
-    With `trained`, the tag of cells that show results of a training, numbers are not compared: a training amplifies the
-    rounding errors of its processor.
+    With `trained`, the tag of cells that show results of a training, numbers and the verdicts on them are not compared:
+    a training amplifies the rounding errors of its processor.
     """
-    number = ANY_NUMBER if trained else NUMBER
+    number = TRAINED if trained else NUMBER
     if number.sub("#", stored) != number.sub("#", fresh):
         return False
     return trained or all(_near(*pair) for pair in zip(NUMBER.findall(stored), NUMBER.findall(fresh), strict=True))
