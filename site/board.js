@@ -9,12 +9,20 @@ export function board(root) {
   const whole = document.querySelector('.board'), says = document.querySelector('.board-says'), player = new Audio();
   const rest = () => whole.querySelector('.playing')?.classList.remove('playing');
   player.onpause = rest;
-  const play = (button, address) => {
-    rest();
-    player.src = address;
-    player.play().then(() => button.classList.add('playing'), error => { // another press ends the one before
-      if (error.name !== 'AbortError') says.textContent = 'This sound does not play here: is there a network?';
-    });
+  let newest;
+  const play = async (button, file) => { // `file`: its address or bytes, which may be on their way
+    player.pause();
+    newest = file;
+    try {
+      const found = await file;
+      if (newest !== file) return;
+      player.src = found instanceof URL ? found : URL.createObjectURL(new Blob([found]));
+      await player.play();
+      button.classList.add('playing');
+    } catch ({name, message}) { // another press ends the one before
+      if (newest === file && name !== 'AbortError') says.textContent = name === 'Error' ? message :
+        'The browser, or a rule of the server, holds this sound back: allow sound here, and press again.';
+    }
   };
   whole?.addEventListener('click', event => {
     const button = event.target.closest('button');
@@ -27,13 +35,13 @@ export function board(root) {
     engine.cancel();
     if (first) {
       says.replaceChildren(`“${prompt}”, made by the small model of these lessons. Press again for a new one. `, link);
-      return play(button, new URL(sound, root));
+      return play(button, location.protocol === 'file:' ? new URL(`try/${sound}`, root) : engine.file(sound));
     }
     engine.make(settings, ({says: words, error, wave, took}) => {
       if (words ?? error) says.textContent = words ?? error;
       if (!wave) return;
       says.replaceChildren(`“${prompt}”, new: made here in ${took} s with seed ${seed}. `, link);
-      play(button, URL.createObjectURL(wav(wave)));
+      play(button, wav(wave));
     });
   });
 }

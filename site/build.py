@@ -84,18 +84,18 @@ def models(folder: Path) -> None:
 def pages(folder: Path) -> None:
     """Write the maker's page, the book's script and the service worker: each address with a checksum."""
     made, static = folder / "try", SOURCE / "_static"
-    files = {file.name: [file.stat().st_size, checksum(file)] for file in sorted(made.iterdir())}
+    every = [*sorted(made.iterdir()), *sorted((folder / "board").glob("*.mp3"))]
+    files = {os.path.relpath(file, made): [file.stat().st_size, checksum(file)] for file in every}
     player = (ROOT / "utils" / "player.js").read_text(encoding="utf-8")
     facts = json.loads((made / "facts.json").read_text())
     for source, target in {"try/page.js": made / "page.js", "book.js": static / "book.js"}.items():
         bundle(source, target, FILES=files, PLAYER=player, FACTS=facts)
     bundle("sw.js", folder / "sw.js")
-    style = [ROOT / "utils" / "player.css", SITE / "site.css", SITE / "try" / "style.css"]
-    (made / "style.css").write_text("\n".join(file.read_text(encoding="utf-8") for file in style), encoding="utf-8")
-    page = (SITE / "try" / "index.html").read_text(encoding="utf-8")
+    sheets = [ROOT / "utils" / "player.css", SITE / "site.css", SITE / "try" / "style.css"]
+    style = "\n".join(["<style>", *[file.read_text(encoding="utf-8") for file in sheets], "</style>"])
+    page = (SITE / "try" / "index.html").read_text(encoding="utf-8").replace("<!-- style -->", style)
     page = page.replace("<!-- card -->", card("../")).replace("<!-- late -->", LATE)
-    for name in ("style.css", "page.js"):
-        page = page.replace(f'"{name}"', f'"{name}?v={checksum(made / name)}"')
+    page = page.replace('"page.js"', f'"page.js?v={checksum(made / "page.js")}"')
     (made / "index.html").write_text(page, encoding="utf-8")
 
 
@@ -124,7 +124,7 @@ def the_board(folder: Path) -> str:
         sound.write_bytes(mp3(clip))
         drawing.write_bytes(spectrogram_png(clip))
         tiles.append(
-            f'<button type="button" data-sound="board/{sound.name}?v={checksum(sound)}" data-prompt="{clip.title}">'
+            f'<button type="button" data-sound="../board/{sound.name}" data-prompt="{clip.title}">'
             f'<img alt="" src="board/{drawing.name}?v={checksum(drawing)}" width="256" height="64">{kind}</button>'
         )
     shutil.copy(ROOT / "docs" / "techno.png", folder / "card.png")  # of a shared link

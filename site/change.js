@@ -69,7 +69,7 @@ function show(pill, figure, lesson) {
     target.value = '';
     make(true);
   };
-  form.onsubmit = event => { event.preventDefault(); make(); };
+  $('.main').onclick = event => { event.preventDefault(); make(); };
   form.onkeydown = event => { if (event.key === 'Escape') close(); };
   figure.after(form);
   const also = lesson.checkpoint === 'mini-s-v2' ? '' : `, and ${lesson.checkpoint}`;

@@ -41,9 +41,8 @@ function predictions() { // by choice, what a code cell put out waits until one 
     let cell = quote.nextElementSibling;
     while (cell && !cell.querySelector('.cell_output')) cell = cell.nextElementSibling;
     const outputs = []; // of this cell and of those that follow without a word between
-    for (; cell?.matches('.cell'); cell = cell.nextElementSibling) {
+    for (; cell?.matches('.cell'); cell = cell.nextElementSibling)
       outputs.push(...cell.querySelectorAll('.cell_output:not(.waits)'));
-    }
     if (!outputs.length) continue;
     const choose = node('p', {className: 'predict'}), reveal = said => {
       for (const output of outputs) output.classList.remove('waits');

@@ -12,7 +12,7 @@ async function genuine(url, answer) { // a portal's page, a filter's page or hal
   if (/^[0-9a-f]{8}$/.test(sum)) { // Sphinx leaves out carriage returns
     return [crc32(bytes), crc32(bytes.filter(byte => byte !== 13))].includes(sum);
   }
-  if (/(\.html|\/)$/.test(url.pathname)) return /AudioLDM/.test(new TextDecoder().decode(bytes));
+  if (/(\.html|\/)$/.test(url.pathname)) return /AudioLDM[^]*<\/html>\s*$/.test(new TextDecoder().decode(bytes));
   return !/html/.test(answer.headers.get('content-type'));
 }
 
@@ -48,7 +48,7 @@ async function answer(event) {
 }
 
 function isolated(answer) {
-  if (!answer.ok) return answer;
+  if (answer.status !== 200) return answer;
   const headers = new Headers(answer.headers);
   headers.set('Cross-Origin-Opener-Policy', 'same-origin');
   headers.set('Cross-Origin-Embedder-Policy', 'require-corp');

@@ -23,6 +23,7 @@ myst_heading_anchors = 4
 mathjax_path = "tex-svg.js"
 
 html_theme = "sphinx_book_theme"
+html_context = {"default_mode": "auto"}
 html_static_path = ["_static", str(SITE / "site.css"), str(SITE / "node_modules" / "mathjax" / "es5" / "tex-svg.js")]
 html_css_files = ["site.css", "book.css"]
 html_js_files = [("book.js", {"defer": "defer"})]

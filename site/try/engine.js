@@ -3,7 +3,11 @@
 import {offline} from '../offline.js';
 import {STALL, load, within} from './fetch.js';
 
-let worker, booting, live, site, kept, timer, idle, threads, works, latest, wanted, requests = 0, fetched = 0;
+let worker, booting, live, site, kept, timer, idle, threads, works, silent, latest, wanted, requests = 0, fetched = 0;
+let ruled = ''; // which rule forbids what the worker needs
+addEventListener('securitypolicyviolation', ({effectiveDirective: rule, blockedURI}) => {
+  if (rule === 'connect-src' || blockedURI === 'blob') ruled = ` A rule of the server or a filter forbids it: ${rule}.`;
+});
 const waiting = new Map(); // by request: its message, and the function that takes its answers
 
 export function place(root) { // where the site is
@@ -11,6 +15,7 @@ export function place(root) { // where the site is
   kept = offline(root);
 }
 
+export const file = name => load(site, name);
 const tell = says => { for (const {answered} of waiting.values()) answered({says}); };
 
 async function boot() {
@@ -18,12 +23,13 @@ async function boot() {
     throw new Error('This page was opened as a file, and a browser then lets it fetch nothing. Serve the folder, for ' +
       'example with "python -m http.server", and open http://localhost:8000.');
   }
-  if (typeof WebAssembly !== 'object' || typeof Worker !== 'function') {
+  if (typeof WebAssembly !== 'object' || typeof Worker !== 'function')
     throw new Error('This browser cannot make sounds here: it has no WebAssembly or no workers.');
-  }
-  await kept; // what comes through the service worker is there without a network, too
-  const program = await load(site, 'worker.js'); // as a blob: whatever type the server gives it, it is a script
-  const address = URL.createObjectURL(new Blob([program], {type: 'text/javascript'}));
+  await WebAssembly.compile(Uint8Array.of(0, 97, 115, 109, 1, 0, 0, 0)).catch(({message}) => {
+    throw new Error(`The browser, or a rule of the server or a filter, forbids WebAssembly: ${message}`);
+  });
+  const [program] = await Promise.all([file('worker.js'), kept]); // through the service worker it stays for later
+  const address = URL.createObjectURL(new Blob([program], {type: 'text/javascript'})); // whatever its type was
   const begun = worker = new Worker(address, {type: 'module'});
   const alive = new Promise((done, fail) => {
     begun.onmessage = ({data}) => worker === begun && (data.alive ? done() : hear(data));
@@ -41,37 +47,43 @@ async function boot() {
 
 function stop() {
   worker?.terminate();
-  worker = booting = live = undefined;
+  worker = booting = live = silent = undefined;
   clearTimeout(timer);
 }
 
 function collapse({message}) { // every request hears why; the next one begins anew
   stop();
-  for (const id of waiting.keys()) hear({id, error: message});
+  for (const id of waiting.keys()) hear({id, error: message + ruled});
 }
 
 function watch() { // the first answers of a worker may not come: threads are then left out, once
   clearTimeout(timer);
   if (live && waiting.size) timer = setTimeout(() => {
     if (threads > 1 && !works) threads = 1, stop(), begin();
-    tell('The model has not answered for 8 seconds: this device is slow, or its browser holds the worker back.');
+    silent = true;
+    tell('The model has not answered for 8 seconds: this device is slow, or its browser holds the worker back. ' +
+      'Press again to begin anew.');
     watch();
   }, STALL + 1500);
 }
 
 function hear({bytes, id, ...answer}) {
-  const before = Math.round(fetched / 1e6), now = Math.round((fetched += bytes ?? 0) / 1e6);
-  if (now > before) tell(`Fetching the model, once: ${now} MB`);
+  const before = Math.ceil(fetched / 1e5), now = Math.ceil((fetched += bytes ?? 0) / 1e5);
+  if (now > before) tell(`Fetching the model, once: ${now / 10} MB`);
+  silent = false;
   const entry = waiting.get(id);
   if (entry && !answer.error) works = true;
   if (id === latest && (answer.wave || answer.error)) wanted = undefined;
   if (answer.done || answer.error) waiting.delete(id);
   if (answer.error && !waiting.size) stop();
   watch();
-  entry?.answered(answer);
+  try { entry?.answered(answer); } catch ({message}) {
+    waiting.delete(id);
+    entry.answered({error: `The browser does not let this page show its sound: ${message}.`});
+  }
 }
 
-const begin = () => { booting ??= boot().catch(collapse); };
+const begin = () => { booting ??= boot().catch(error => setTimeout(collapse, 100, error)); }; // a rule is told late
 
 export function ask(message, answered) {
   const id = ++requests, whole = {id, ...message};
@@ -86,7 +98,7 @@ export function ask(message, answered) {
 
 export function make({recording, ...settings}, answered) { // the newest press wins; a double tap is one press
   const asked = JSON.stringify([settings, recording?.length]);
-  if (wanted === asked) return;
+  if (wanted === asked && !silent) return;
   cancel();
   wanted = asked;
   latest = ask({make: {...settings, recording}}, answered);
@@ -95,8 +107,8 @@ export function make({recording, ...settings}, answered) { // the newest press w
 export function cancel() { // the sound that is being made
   const entry = waiting.get(latest);
   wanted = undefined;
-  if (!entry) return;
   waiting.delete(latest);
-  worker?.postMessage({cancel: latest});
-  entry.answered({cancelled: true});
+  if (!silent) worker?.postMessage({cancel: latest});
+  else if (stop(), waiting.size) begin(); // a worker that does not answer hears no message
+  entry?.answered({cancelled: true});
 }

@@ -80,7 +80,8 @@ export function dress(figure, made, {wave, mel, took}, {label = '', axis = 0} = 
   axes($('.aldm-plot span'), across);
   Object.assign($('.aldm-seek').dataset, {axis: across.toFixed(3), end: duration.toFixed(3)});
   const src = URL.createObjectURL(wav(wave, marks(made)));
-  return Object.assign($('audio'), {src, volume, ariaLabel: [label, made.prompt].filter(Boolean).join(', ')});
+  return Object.assign($('audio'), {src, volume, ariaLabel: [label, made.prompt].filter(Boolean).join(', '),
+    onerror() { $('.facts').append('. It does not play here: the browser, or a rule of the server, forbids it.'); }});
 }
 
 export function flip(one, other) { // from one sound to the other, at the same moment

@@ -33,21 +33,17 @@ function fill(values) { // only what is a setting, and only within its limits: a
     const field = fields[key], text = String(value).slice(0, 500), number = parseFloat(text);
     if (field?.name !== key) continue;
     if (field.type === 'text' || field.namedItem?.(text)) field.value = text;
-    else if (field.max && isFinite(number)) {
+    else if (field.max && isFinite(number))
       field.value = Math.max(field.min, Math.min(field.max, key === 'seed' ? Math.round(number) : number));
-    }
   }
   describe();
 }
 
 function describe() {
-  for (const output of form.querySelectorAll('output')) {
+  for (const output of form.querySelectorAll('output'))
     output.textContent = short($('input', output.parentElement).value) + (output.dataset.unit ?? '');
-  }
   $('#summary').textContent = listing(settings());
-  for (const button of form.querySelectorAll('.toggle')) {
-    button.ariaPressed = has(button.textContent);
-  }
+  for (const button of form.querySelectorAll('.toggle')) button.ariaPressed = has(button.textContent);
   $('#unknown').textContent = unknown(fields.prompt.value);
 }
 
@@ -141,14 +137,14 @@ function listed() {
   $('#flip').hidden = picked().length !== 2;
 }
 
-const kept = () => [memory('audioldm-takes')].flat().filter(one => one?.prompt); // settings of earlier takes: the same settings make the same sound
+const kept = () => [memory('audioldm-takes')].flat().filter(one => one?.prompt?.trim); // settings of earlier takes: the same settings make the same sound
 
 function earlier() {
   const every = kept();
   $('#earlier').hidden = !every.length;
   $('#earlier ol').replaceChildren(...every.map(made => node('li', {}, node('button', {
     type: 'button', textContent: 'Make again', ariaLabel: `Make again: ${made.prompt.slice(0, 60)}`,
-    onclick() { fill(made); make(); },
+    onclick() { plain(made); },
   }), ' ', node('bdi', {textContent: made.prompt}), ' ', node('small', {textContent: listing(made)}))));
 }
 
@@ -223,12 +219,14 @@ function make() { // the newest press wins
   });
 }
 
+const plain = made => { $('#recording .forget').onclick(); fill(made); make(); }; // without a recording
+
 function follow() { // the link, and the card of a sound that was not made here
   const linked = Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
   fill(linked);
   $('#shared').hidden = !linked.prompt?.trim() || kept().some(made => link(made) === location.href);
   $('#shared bdi').textContent = fields.prompt.value;
-  $('#play-shared').onclick = () => { fill(linked); make(); };
+  $('#play-shared').onclick = () => plain(linked);
 }
 
 // ---- the beginning ----
@@ -247,7 +245,7 @@ fill({prompt: IDEAS[1]});
 follow();
 addEventListener('hashchange', follow);
 form.oninput = describe;
-form.onsubmit = event => { event.preventDefault(); make(); };
+$('#make').onclick = event => { event.preventDefault(); make(); }; // a frame may forbid to submit
 form.addEventListener('invalid', event => { // a field that is folded away could not be shown
   for (const fold of form.querySelectorAll('details:has(:invalid)')) fold.open = true;
   fail(`${event.target.dataset.name ?? 'The prompt'}: ${event.target.validationMessage}`);

@@ -6,13 +6,14 @@ const LONGEST = 60; // seconds
 async function decoded(data) {
   const context = new OfflineAudioContext(1, 1, RATE); // decodes to its own rate
   const sound = await context.decodeAudioData(data).catch(() => {
-    throw new Error('This file is no sound that the browser can read: try WAV, MP3, M4A or OGG.');
+    throw new Error('This is no sound that the browser can read, or hardly one: try WAV, MP3, M4A or OGG.');
   });
   const channels = Array.from({length: sound.numberOfChannels}, (_, i) => sound.getChannelData(i));
   const mean = i => channels.reduce((sum, channel) => sum + channel[i], 0) / channels.length;
   const wave = channels[0].slice(0, LONGEST * RATE).map((_, i) => mean(i));
   if (wave.length < 1024) throw new Error('The recording is shorter than 64 ms.');
-  if (wave.every(x => Math.abs(x) < 1e-4)) throw new Error('The recording is silent: is the microphone off?');
+  const heard = wave.every(isFinite) && wave.some(x => Math.abs(x) >= 1e-4);
+  if (!heard) throw new Error('The recording is silent, or damaged: is the microphone off?');
   return wave;
 }
 

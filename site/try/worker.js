@@ -27,7 +27,8 @@ function once(name, get) { // what is made once; after a failure the next one wh
 const file = name => load(site, name, bytes => postMessage({bytes}));
 const json = async name => JSON.parse(new TextDecoder().decode(await file(name)));
 const unpacked = async name => // from XZ, with which the runtime is a third smaller than with gzip
-  new Uint8Array(await new Response(new XzReadableStream(new Blob([await file(`${name}.xz`)]).stream())).arrayBuffer());
+  new Uint8Array(await new Response(new XzReadableStream(new Blob([await file(`${name}.xz`)]).stream())).arrayBuffer()
+    .catch(() => { throw new Error(`${name} could not be unpacked: perhaps memory ran out.`); }));
 
 const shared = () => once('shared', async () => {
   const names = ['facts.json', 'tokenizer.json', 'tokenizer_config.json'];

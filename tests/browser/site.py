@@ -53,7 +53,7 @@ def build(folder: Path) -> None:
 class Served:
     """A folder on loopback, by Python's own plain server; `asked` are the addresses asked for, `sent` the bytes.
 
-    `faults` says what happens instead, for the end of an address: a status, or "html", "cut", "other", "hang", "plain".
+    `faults` says what happens instead, for the end of an address: a status, or "html", "cut", "other", "packed", "drip", "hang", "plain".
     """
 
     def __init__(self, folder: Path):
@@ -61,6 +61,7 @@ class Served:
         self.asked: list[str] = []
         self.sent = 0
         self.faults: dict[str, str | int] = {}
+        self.headers: dict[str, str] = {}
 
         class Handler(SimpleHTTPRequestHandler):
             def log_message(self, *_):
@@ -77,15 +78,25 @@ class Served:
                     time.sleep(30)
                 elif isinstance(fault, int):
                     self.send_error(fault)
-                elif fault in ("html", "cut", "other"):
+                elif fault in ("html", "cut", "other", "packed", "drip"):
                     data = (folder / urlsplit(self.path).path[1:]).read_bytes()
-                    data = {"html": b"<!DOCTYPE html>No", "cut": data[:1000], "other": data + b"\n"}[fault]
+                    data = {"html": b"<!DOCTYPE html>No", "cut": data[:1000], "other": data + b"\n"}.get(fault, data)
                     self.send_response(200)
                     self.send_header("Content-Length", str(len(data)))
+                    if fault == "packed":
+                        self.send_header("Content-Encoding", "gzip")
                     self.end_headers()
-                    self.wfile.write(data)
+                    for i in range(12 if fault == "drip" else 0):
+                        self.wfile.write(data[i : i + 1])
+                        time.sleep(1)
+                    self.wfile.write(data if fault != "drip" else b"")
                 else:
                     super().do_GET()
+
+            def end_headers(self):
+                for header in served.headers.items():
+                    self.send_header(*header)
+                super().end_headers()
 
             def copyfile(self, source, outputfile):
                 data = source.read()

@@ -81,6 +81,9 @@ def test_a_recording_becomes_what_is_typed_as_in_python(studio, tmp_path):
     studio.set_input_files("#recording [type=file]", Path(__file__))
     until(studio, "no sound that the browser can read")  # and the sound before is forgotten
     assert not studio.locator("#recording .forget").is_visible()
+    soundfile.write(tmp_path / "none.wav", np.full(9000, np.nan), 16000, subtype="FLOAT")
+    studio.set_input_files("#recording [type=file]", tmp_path / "none.wav")
+    until(studio, "silent, or damaged")
     make(studio, **{**PLAIN, "prompt": "wind", "steps": 3})
     assert "begin_with" not in studio.locator("#takes code").text_content()
 
@@ -117,8 +120,14 @@ def test_a_take_has_its_player_its_code_its_link_and_its_marks(studio):
     until(again, "a slow dog", "#takes li .words")
     again.reload()
     until(again, "a fast dog", "#earlier ol")  # what was made is kept
-    again.click("#earlier button")
+    Clip(truth("rain"), 16000).save("outputs/rain.wav")
+    again.set_input_files("#recording [type=file]", "outputs/rain.wav")
+    until(again, "A recording of")
+    again.click("#earlier button")  # as it was made: without the recording
     again.wait_for_selector("#takes li")
+    assert "strength" not in again.locator("#takes .facts").inner_text()
+    again.emulate_media(media="print", color_scheme="dark")
+    assert again.evaluate("getComputedStyle(document.body).color") == "rgb(34, 27, 43)"  # dark on white paper
     again.close()
 
 
