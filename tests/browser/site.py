@@ -53,7 +53,8 @@ def build(folder: Path) -> None:
 class Served:
     """A folder on loopback, by Python's own plain server; `asked` are the addresses asked for, `sent` the bytes.
 
-    `faults` says what happens instead, for the end of an address: a status, or "html", "cut", "other", "packed", "drip", "hang", "plain".
+    `faults` says what happens instead, for the end of an address: a status, or "html", "cut", "other", "packed",
+    "drip", "hang", "plain". `headers` are sent with every answer.
     """
 
     def __init__(self, folder: Path):

@@ -88,7 +88,7 @@ def test_a_recording_becomes_what_is_typed_as_in_python(studio, tmp_path):
     assert "begin_with" not in studio.locator("#takes code").text_content()
 
 
-def test_a_take_has_its_player_its_code_its_link_and_its_marks(studio):
+def test_a_take_has_its_player_its_code_its_link_and_its_marks(studio, tmp_path):
     settings = {"prompt": "a fast dog", "negative": "rain", "checkpoint": "mini-s-v2", "steps": 4, "seconds": 1.28}
     settings |= {"guidance": 3, "seed": 12}
     make(studio, **settings)
@@ -120,8 +120,8 @@ def test_a_take_has_its_player_its_code_its_link_and_its_marks(studio):
     until(again, "a slow dog", "#takes li .words")
     again.reload()
     until(again, "a fast dog", "#earlier ol")  # what was made is kept
-    Clip(truth("rain"), 16000).save("outputs/rain.wav")
-    again.set_input_files("#recording [type=file]", "outputs/rain.wav")
+    Clip(truth("rain"), 16000).save(tmp_path / "rain.wav")
+    again.set_input_files("#recording [type=file]", tmp_path / "rain.wav")
     until(again, "A recording of")
     again.click("#earlier button")  # as it was made: without the recording
     again.wait_for_selector("#takes li")
