@@ -19,14 +19,14 @@ MAX_VALUES = 1_000_000  # values in a list: an endless iterator is refused
 
 
 @contextmanager
-def check() -> Iterator[None]:
+def check(form: str = "the check cannot use your answer") -> Iterator[None]:
     """Run asserts on an answer and print the message of the first that fails; nothing is raised.
 
     Messages begin with "Not yet:" where the answer is still to be given, and with "Wrong:" and the reason where it
-    is given and wrong; the block ends by printing "Right" and what the answer shows. A missing name, and an answer
-    that the check cannot work with, become such a line, too.
+    is given and wrong; the block ends by printing "Right" and what the answer shows. A missing name becomes such a
+    line, too, as does an answer that the check cannot work with: `form` says what it should be instead.
 
-        with check():
+        with check("`length` should be a number of seconds"):
             assert length is not None, "Not yet: put your length into `length`."
             assert length >= 7, f"Wrong: {length} s is shorter than 7 s."
             print("Right: the shortest one.")
@@ -38,7 +38,7 @@ def check() -> Iterator[None]:
     except NameError as error:
         print(f"Not yet: {error}. Run the cell with your answer, and the cells that it needs.")
     except Exception as error:
-        print(f"Wrong: the check cannot use your answer ({type(error).__name__}: {error}).")
+        print(f"Wrong: {form} ({type(error).__name__}: {error}).")
 
 
 def as_list(name: str, values: object, least: int = 1) -> list:
