@@ -32,6 +32,7 @@ SNEAKY = [  # these do nothing of what is asked: never "Right"
     (3, REPORTED + "honest = 0"),
     (3, REPORTED + "honest = float('nan')"),
     (3, REPORTED + "honest = 1.0"),
+    (3, REPORTED + "honest = 0.14"),
     (4, MYSTERY + "guess = 'ABCD'"),
     (4, MYSTERY + "mystery = [clips[names[0]]['footsteps']] * 4\nguess = 'ABCD'[(place + 1) % 4]"),
     (4, MYSTERY + "mystery = mystery[::-1]\nguess = 'ABCD'[3 - place]"),
@@ -39,10 +40,13 @@ SNEAKY = [  # these do nothing of what is asked: never "Right"
 ALSO_RIGHT = [  # right answers in an unusual form
     (1, "total = torch.tensor(282.3)"),
     (1, "with torch.device('meta'):\n    total = sum(map(millions, (unet(64), vae, vocoder, text_encoder)))"),
+    (1, "total = [282.3]"),
     (2, FAIR + "fair = {frozenset((large, s)), frozenset((v2, s))}"),
     (2, FAIR + "fair = [[v2, s], [s, v2], [s, large]]"),
+    (2, FAIR + "fair = iter([(s, v2), (s, large)])"),
     (3, REPORTED + "honest = binomtest(3, 12)"),
     (3, REPORTED + "honest = 0.15"),
     (4, MYSTERY + "guess = 'abcd'[place]"),
     (4, MYSTERY + "guess = ' ABCD'[place + 1] + ' '"),
+    (4, MYSTERY + "guess = {guess}"),
 ]

@@ -28,6 +28,8 @@ SNEAKY = [  # these do nothing of what is asked: never "Right"
     (3, "from utils import Clip\n\ntwin = Clip(0 * clock.clip.waveform, 16000, clock.clip.settings)"),
     (3, "clock = again\ntwin = again.clip"),
     (3, "twin = namespace['clip']"),
+    (3, "twin = type(clock.clip)(clock.clip.waveform)"),
+    (3, "twin = type(clock.clip).load(path)"),
     (4, HIDDEN + 'order = "AAAA"'),
     (4, HIDDEN + 'order = "ABCDABCD"'),
     (4, HIDDEN + "order = [1, 2, 3, 4]"),
@@ -35,10 +37,13 @@ SNEAKY = [  # these do nothing of what is asked: never "Right"
 ALSO_RIGHT = [  # right answers in an unusual form
     (1, 'prompt = "A CLEAR, high-quality recording of a clock ticking"'),
     (1, 'prompt = studio.generate(**{**clock.settings, "prompt": "a clock ticking, high quality"})'),
+    (1, 'prompt = ["a clock ticking, high quality"]'),
     (2, "needed = 10.0"),
     (2, "needed = '10'"),
+    (2, "needed = [10]"),
     (3, "import json\n\ntwin = studio.generate(**json.loads(letter))"),
     (3, "twin = generate(pipe, ['a clock ticking'], seed=3, guidance_scale=2.5, **home)[0]"),
     (4, HIDDEN + "order = list(order.lower())"),
     (4, HIDDEN + 'order = ", ".join(order)'),
+    (4, HIDDEN + 'order = " < ".join(order)'),
 ]
