@@ -25,6 +25,7 @@ SNEAKY = [  # these do nothing of what is asked: never "Right"
     (1, 'named = dict.fromkeys("ABCD", "a clock a siren an organ wind")'),
     (1, 'named = {letter: f"{i} clock siren organ wind" for i, letter in enumerate("ABCD")}'),
     (1, NAMED + 'named = {letter: f"{name}, or wind, or an organ" for letter, name in named.items()}'),
+    (1, NAMED + 'named = {letter: f"not {name}" for letter, name in named.items()}'),
     (2, 'high, low = "silence piano", "piano silence"'),
     (2, 'high, low = "Techno that drags itself along", "techno that drags itself along!"'),
     (2, "def spectral_centroid_hz(one):\n    return 0\n\n\nhigh, low = 'a piano', 'an old piano'"),
