@@ -20,7 +20,7 @@ WRONG = {  # answer: a word that the feedback must have
     (3, DRIED + "twelve, six = six, twelve"): "`twelve` is from 6 values, not from 12",
     (3, DRIED + "six = twelve"): "`six` is from 12 values",
     (3, DRIED + 'twelve = interval(rainy.noise_floor_db, dried.noise_floor_db, unit="dB")'): "without rain minus",
-    (4, 'noisy_control = load_clips(tips["low quality"])'): "does not hold its plain partner",
+    (4, 'noisy_control = load_clips(tips["low quality"])'): "no white noise",
     (4, WHITE + "noisy_control = [Clip(c.waveform + white.waveform / 99) for c in load_clips(plain)]"): "a floor of",
     (4, WHITE + "noisy_control = noisy_control[:6]"): "6 clips, not twelve",
 }
