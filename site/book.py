@@ -61,9 +61,8 @@ def chapter(path: Path, terms: dict[str, str]) -> NotebookNode:
             cell.source = cell.source.replace("](../docs/", "](")  # pictures: links have been rewritten
         if "setup" in lessons.tags(cell):
             cell.metadata["tags"] = ["setup", "hide-cell"]
-            cell.metadata["mystnb"] = {
-                f"code_prompt_{way.lower()}": f"{way} the set-up cell" for way in ("Show", "Hide")
-            }
+            words = {"show": "Show the set-up cell", "hide": "Hide the set-up cell"}
+            cell.metadata["mystnb"] = {f"code_prompt_{way}": text for way, text in words.items()}
     return notebook
 
 

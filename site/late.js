@@ -3,7 +3,7 @@
   var again, here = document.documentElement.dataset, say = function (words) {
     var place = document.querySelector('#status,.board-says');
     clearTimeout(slow);
-    if (place && !here.alive) place.textContent = words + ' Reload to try again.';
+    if (place && !here.alive) place.textContent = words + ' Reload to try again.', here.told = 'yes'; // for CSS
   };
   var slow = setTimeout(say, 8000, 'The script of this page has not come: the server is slow or sends nothing.');
   addEventListener('error', function (event) {

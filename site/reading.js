@@ -7,9 +7,8 @@ export function reading() {
   const mark = id => document.querySelectorAll(`.toc-entry a[href="#${id}"]`).forEach(a => a.classList.add('was-read'));
   read.forEach(mark);
   const seen = new IntersectionObserver(entries => {
-    for (const {isIntersecting, boundingClientRect: {bottom}, target: {id}} of entries) {
+    for (const {isIntersecting, boundingClientRect: {bottom}, target: {id}} of entries)
       if (!isIntersecting && bottom < 0) read.add(id), mark(id);
-    }
     keep(here, [...read]);
   });
   for (const section of sections) seen.observe(section);

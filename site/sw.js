@@ -9,9 +9,8 @@ const NOWHERE = `<!doctype html><html lang="en"><meta charset="utf-8"><title>Aud
 async function genuine(url, answer) { // a portal's page, a filter's page or half a file is never kept
   if (answer.status !== 200 || answer.redirected) return false;
   const sum = url.searchParams.get('v'), bytes = new Uint8Array(await answer.arrayBuffer());
-  if (/^[0-9a-f]{8}$/.test(sum)) { // Sphinx leaves out carriage returns
+  if (/^[0-9a-f]{8}$/.test(sum)) // Sphinx leaves out carriage returns
     return [crc32(bytes), crc32(bytes.filter(byte => byte !== 13))].includes(sum);
-  }
   if (/(\.html|\/)$/.test(url.pathname)) return /AudioLDM[^]*<\/html>\s*$/.test(new TextDecoder().decode(bytes));
   return !/html/.test(answer.headers.get('content-type'));
 }

@@ -19,15 +19,12 @@ export const file = name => load(site, name);
 const tell = says => { for (const {answered} of waiting.values()) answered({says}); };
 
 async function boot() {
-  if (location.protocol === 'file:') {
+  if (location.protocol === 'file:')
     throw new Error('This page was opened as a file, and a browser then lets it fetch nothing. Serve the folder, for ' +
       'example with "python -m http.server", and open http://localhost:8000.');
+  try { await WebAssembly.compile(Uint8Array.of(0, 97, 115, 109, 1, 0, 0, 0)); } catch ({message}) {
+    throw new Error(`This browser has no WebAssembly, or a rule of the server or a filter forbids it: ${message}`);
   }
-  if (typeof WebAssembly !== 'object' || typeof Worker !== 'function')
-    throw new Error('This browser cannot make sounds here: it has no WebAssembly or no workers.');
-  await WebAssembly.compile(Uint8Array.of(0, 97, 115, 109, 1, 0, 0, 0)).catch(({message}) => {
-    throw new Error(`The browser, or a rule of the server or a filter, forbids WebAssembly: ${message}`);
-  });
   const [program] = await Promise.all([file('worker.js'), kept]); // through the service worker it stays for later
   const address = URL.createObjectURL(new Blob([program], {type: 'text/javascript'})); // whatever its type was
   const begun = worker = new Worker(address, {type: 'module'});

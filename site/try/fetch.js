@@ -35,9 +35,7 @@ async function attempt({root, files}, name, cache, progress) {
       progress?.(part.value.length);
       if ((few += part.value.length) > 999) [due, few] = [performance.now() + STALL, 0];
     }
-  } finally {
-    stop.abort();
-  }
+  } finally { stop.abort(); }
   const bytes = new Uint8Array(await new Blob(parts).arrayBuffer());
   if (crc32(bytes) === sum) return bytes;
   if (/^\s*<(!doctype|html|\?xml)/i.test(new TextDecoder().decode(bytes.subarray(0, 200))))

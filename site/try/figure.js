@@ -13,9 +13,7 @@ export const TOGGLES = [['low', 'high'], ['slow', 'fast'], ['clear', 'muffled', 
 export const memory = name => { // what an earlier visit left; nothing where the browser keeps nothing
   try { return JSON.parse(localStorage[name] ?? 'null'); } catch { return null; }
 };
-export const keep = (name, value) => {
-  try { localStorage[name] = JSON.stringify(value); } catch {}
-};
+export const keep = (name, value) => { try { localStorage[name] = JSON.stringify(value); } catch {} };
 export const read = form => Object.fromEntries([...form.elements].filter(field => field.name).map(field =>
   [field.name, /number|range/.test(field.type) ? +field.value : field.value]));
 const LOUD = 0.2; // RMS of full scale: what is louder is played turned down

@@ -137,7 +137,8 @@ function listed() {
   $('#flip').hidden = picked().length !== 2;
 }
 
-const kept = () => [memory('audioldm-takes')].flat().filter(one => one?.prompt?.trim); // settings of earlier takes: the same settings make the same sound
+// settings of earlier takes: the same settings make the same sound
+const kept = () => [memory('audioldm-takes')].flat().filter(one => one?.prompt?.trim);
 
 function earlier() {
   const every = kept();

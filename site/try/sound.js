@@ -60,9 +60,8 @@ export function logMel(wave, filters) { // (frames, 64), natural logarithm; filt
   return Float32Array.from({length: count * MELS}, (_, place) => {
     const at = 2 * BINS * Math.floor(place / MELS), row = BINS * (place % MELS);
     let sum = 0;
-    for (let k = 0; k < BINS; k++) {
+    for (let k = 0; k < BINS; k++)
       if (filters[row + k]) sum += filters[row + k] * Math.hypot(spectrum[at + 2 * k], spectrum[at + 2 * k + 1]);
-    }
     return Math.log(Math.max(sum, FLOOR));
   });
 }

@@ -18,10 +18,7 @@ async function goOn(id) { // lets a {cancel} in
 }
 
 function once(name, get) { // what is made once; after a failure the next one who asks tries again
-  return kept[name] ??= get().catch(error => {
-    delete kept[name];
-    throw error;
-  });
+  return kept[name] ??= get().catch(error => { delete kept[name]; throw error; });
 }
 
 const file = name => load(site, name, bytes => postMessage({bytes}));

@@ -22,10 +22,10 @@ FAULTS = [  # file, fault, words of the sentence
     ("/mini-s-v2.onnx.xz", "drip", "next to nothing.+mini"),
 ]
 UNABLE = {  # script that takes something away from a browser -> words of the sentence
-    "delete window.WebAssembly": "browser cannot",
+    "delete window.WebAssembly": "no WebAssembly",
     "window.Worker = function () { this.postMessage = this.terminate = () => {}; }": "did not start the worker",
     "window.fetch = () => new Promise(() => {})": "sends nothing",
-    "WebAssembly.compile = () => Promise.reject(new Error('a policy'))": "forbids WebAssembly: a policy",
+    "WebAssembly.compile = () => Promise.reject(new Error('a policy'))": "forbids it: a policy",
 }
 
 
