@@ -9,7 +9,7 @@ WRONG = {  # answer: a word that the feedback must have
     (1, f"{BEDS}diagnosis = dict(zip('ABC', [*beds.values()][::-1], strict=True))"): "of three",
     (1, 'diagnosis = {"A": 1, "B": 1, "C": 4}'): "occurs once",
     (1, 'diagnosis = {"A": 0, "B": 1}'): "letters A, B and C",
-    (1, 'diagnosis = {"A": "off", "B": 1, "C": 4}'): "with a strength",
+    (1, 'diagnosis = {"A": "off", "B": 1, "C": 4}'): "to strengths",
     (2, 'fooling = "a high quality dog barking"'): "without the dog",
     (2, 'fooling = "a laser gun"'): "the first judge is not fooled",
     (2, "fooling = 7"): "a string",
