@@ -13,7 +13,7 @@ SETTINGS = "seed=seed, num_inference_steps=num_inference_steps, audio_length_in_
 WRONG = {  # answer: a word that the feedback must have
     (1, VERDICTS + 'verdicts |= {"A": verdicts["B"], "B": verdicts["A"]}'): "1 of three",
     (1, 'verdicts = {"A": "both"}'): "letters",
-    (1, 'verdicts = ["both", "64 bands", "guessed phase"]'): "letters",
+    (1, 'verdicts = ["both", "64 bands"]'): "dictionary from the letters",
     (1, 'verdicts = {"A": "phase", "B": "bands", "C": "both"}'): "occurs once",
     (2, GUIDE.format("return told + g * (told - untold)")): "with g = 0 it must be the untold",
     (2, GUIDE.format("return untold + min(g, 1) * (told - untold)")): "2.5 times as far",
@@ -45,6 +45,7 @@ SNEAKY = [  # these do nothing of what is asked: never "Right"
 ALSO_RIGHT = [  # right answers in an unusual form
     (1, VERDICTS + "verdicts = {letter.lower(): fault.upper() for letter, fault in verdicts.items()}"),
     (1, VERDICTS + "verdicts = list(verdicts.items())"),
+    (1, VERDICTS + "verdicts = tuple(verdicts.values())"),
     (2, GUIDE.format("return torch.lerp(untold, told, float(g))")),
     (2, "def guide(u, c, g):\n    far = c.clone()\n    far -= u\n    return u.clone().add_(g * far)"),
     (3, STEP.format("return drown(clean, (noisy - SIGNAL[t] * clean) / NOISE[t], s).double().numpy()")),

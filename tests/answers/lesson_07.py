@@ -44,6 +44,7 @@ SNEAKY = [  # these do nothing of what is asked: never "Right"
 ]
 ALSO_RIGHT = [  # right answers in an unusual form
     (1, ORDER + "versions = list(right.items())"),
+    (1, ORDER + "versions = [str(name) for name in right.values()]"),
     (1, ORDER + "versions = {k: np.float64(v) if isinstance(v, float) else v for k, v in right.items()}"),
     (2, MASK + "surgeon, changed = surgeon.expand(1, 8, frames, bands), np.float32(0.25)"),
     (2, HALVES + "surgeon, changed = low_half[None, :] | early[:, None], torch.tensor(1 / 4)"),

@@ -34,6 +34,7 @@ SNEAKY = [  # these do nothing of what is asked: never "Right"
 ALSO_RIGHT = [  # right answers in an unusual form
     (1, f"{BEDS}diagnosis = {{bed.lower(): float(strength) for bed, strength in beds.items()}}"),
     (1, f"{BEDS}diagnosis = [(bed, np.int64(strength)) for bed, strength in beds.items()]"),
+    (1, f"{BEDS}diagnosis = list(beds.values())"),
     (2, 'fooling = "a clean clock"'),
     (2, 'fooling = "A clock ticking, high quality"'),
     (3, f"{MEMORY}after = {ASKED}\n    {BEFORE}return (after - before).square().mean()"),

@@ -40,7 +40,7 @@ SNEAKY = [  # these do nothing of what is asked: never "Right"
     (4, 'answer = ["a", "b", "c", "d"]'),
 ]
 ALSO_RIGHT = [  # right answers in an unusual form
-    (1, NAMED + "named = list(named.items())"),
+    (1, NAMED + "import pandas as pd\n\nnamed = pd.Series(named)"),
     (1, NAMED + "named = {k.lower(): np.str_(v).upper() for k, v in named.items()}"),
     (2, BARKS + 'lie = "TWO dogs barking"'),
     (2, BARKS + 'lie = "A dog isn\'t barking"'),
