@@ -20,16 +20,16 @@ export const within = (ms, promise, words) => { // rejects with the words, or re
 };
 
 async function attempt({root, files}, name, cache, progress) {
-  const stop = new AbortController(), parts = [], [size, sum] = files[name];
+  const stop = new AbortController(), parts = [], [size, sum] = files[name], file = name.split('/').pop();
   try {
     const answer = await within(ANSWER, fetch(`${root}${name}?v=${sum}`, {cache, signal: stop.signal}).catch(() => {
-      throw new Error(`${name} could not be fetched: there is no network, no server, or a sign-in page in between.`);
-    }), `The server sends nothing: it did not answer for ${name} within ${ANSWER / 1000} seconds, twice.`);
-    if (!answer.ok) throw new Error(`The server gave no ${name}: it answered ${answer.status}.`);
+      throw new Error(`${file} could not be fetched: there is no network, no server, or a sign-in page in between.`);
+    }), `The server sends nothing: it did not answer for ${file} within ${ANSWER / 1000} seconds, twice.`);
+    if (!answer.ok) throw new Error(`The server gave no ${file}: it answered ${answer.status}.`);
     let due = performance.now() + STALL, few = 0; // a trickle is next to nothing
     const reader = answer.body.getReader(), next = () => within(due - performance.now(), reader.read().catch(() => {
-      throw new Error(`The connection broke: ${name} arrived cut short, or not packed as the server says.`);
-    }), `The server sends nothing more, or next to nothing, of ${name}.`);
+      throw new Error(`The connection broke: ${file} arrived cut short, or not packed as the server says.`);
+    }), `The server sends nothing more, or next to nothing, of ${file}.`);
     for (let part = await next(); !part.done; part = await next()) {
       parts.push(part.value);
       progress?.(part.value.length);
@@ -39,9 +39,9 @@ async function attempt({root, files}, name, cache, progress) {
   const bytes = new Uint8Array(await new Blob(parts).arrayBuffer());
   if (crc32(bytes) === sum) return bytes;
   if (/^\s*<(!doctype|html|\?xml)/i.test(new TextDecoder().decode(bytes.subarray(0, 200))))
-    throw new Error(`Instead of ${name} a web page came: the server, or a filter on the way, put it there.`);
-  if (bytes.length < size) throw new Error(`The server sent ${name} cut short: ${bytes.length} of ${size} bytes.`);
-  throw new Error(`The server has another ${name} than this page was made for: reload the page.`);
+    throw new Error(`Instead of ${file} a web page came: the server, or a filter on the way, put it there.`);
+  if (bytes.length < size) throw new Error(`The server sent ${file} cut short: ${bytes.length} of ${size} bytes.`);
+  throw new Error(`The server has another ${file} than this page was made for: reload the page.`);
 }
 
 export async function load(site, name, progress) { // the bytes of a file; asked for twice before it is given up
