@@ -95,6 +95,7 @@ def test_the_picture_for_paper_has_the_colours_of_the_player():
 
 def test_only_a_sound_that_its_settings_make_again_has_them(monkeypatch, pipe, random_checkpoint):
     monkeypatch.setenv("AUDIOLDM_MINI_FOLDER", str(random_checkpoint.parent))
+    monkeypatch.setattr("utils.player._pipeline", utils.load_pipeline)  # not one that another test has loaded
     clip = utils.generate(pipe, 'a "dog"', num_inference_steps=1, audio_length_in_s=0.64)
     clip.settings["checkpoint"] = "mini-s-v2"
     assert "data-settings" not in html([clip])

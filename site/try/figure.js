@@ -84,7 +84,7 @@ export function dress(figure, made, {wave, mel, took}, {label = '', axis = 0} = 
 
 export function flip(one, other) { // from one sound to the other, at the same moment
   const [from, to] = one.paused && (!other.paused || other.ended) ? [other, one] : [one, other];
-  to.currentTime = from.ended ? 0 : Math.min(from.currentTime, Math.max(0, (to.duration || 0) - 0.01));
+  to.currentTime = from.ended ? 0 : Math.max(0, Math.min(from.currentTime, (to.duration || Infinity) - 0.01));
   if (from.ended) from.currentTime = 0; // else the next press could not tell whose turn it is
   from.pause();
   to.play().catch(() => {});

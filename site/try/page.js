@@ -262,6 +262,6 @@ recorder($('#recording'), found => {
 }, fail);
 earlier();
 engine.ask({load: fields.checkpoint.value}, ({says, error, done}) => {
-  if (error) fail(error); else if (!making) say(done ? 'Ready.' : says);
+  if (error) fail(error); else if (!making && !recording) say(done ? 'Ready.' : says);
 });
 document.documentElement.dataset.alive = 'yes'; // late.js looks for it
