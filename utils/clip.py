@@ -48,10 +48,7 @@ class Clip:
         waveform = scaled(np.asarray(self.waveform))
         if waveform.ndim != 1 or not waveform.size:
             raise ValueError(f"A clip's waveform has the shape (samples,), at least one sample, not {waveform.shape}.")
-        rate = self.sample_rate
-        rate = int(rate) if isinstance(rate, (float, np.floating)) and float(rate).is_integer() else rate
-        rate = check_int("sample_rate", rate, 1000, 768_000)
-        vars(self).update(waveform=waveform, sample_rate=rate, settings=dict(self.settings))
+        vars(self).update(waveform=waveform, sample_rate=_rate(self.sample_rate), settings=dict(self.settings))
 
     @classmethod
     def load(cls, file: str | os.PathLike | bytes | BinaryIO) -> Clip:
@@ -97,7 +94,7 @@ class Clip:
 
         Source: `librosa.resample`, soxr's high quality.
         """
-        if (rate := Clip([0.0], rate).sample_rate) == self.sample_rate:
+        if (rate := _rate(rate)) == self.sample_rate:
             return self
         from librosa import resample
 
@@ -236,6 +233,12 @@ def load_folder(folder: str | os.PathLike, audio_length_in_s: float | None = Non
     if left_out:
         print(left_out)
     return clips
+
+
+def _rate(rate: object) -> int:
+    """Return a sample rate in Hz as an int; 16000.0 is one, too. Raises as `check_int` does."""
+    rate = int(rate) if isinstance(rate, (float, np.floating)) and float(rate).is_integer() else rate
+    return check_int("sample_rate", rate, 1000, 768_000)
 
 
 def _letter(index: int) -> str:

@@ -195,8 +195,9 @@ def begin_with(
         level = scheduler.timesteps[first : first + 1].cpu()
         now.copy_(scheduler.add_noise(latents[:, :, : now.shape[2]], noise, level))
         if hasattr(scheduler, "lower_order_nums"):
-            empty = [None] * len(scheduler.model_outputs)
-            vars(scheduler).update(lower_order_nums=0, model_outputs=empty, last_sample=None)
+            scheduler.lower_order_nums = 0
+            scheduler.model_outputs = [None] * len(scheduler.model_outputs)
+            scheduler.last_sample = None
 
     return callback
 

@@ -160,7 +160,8 @@ def _by_pyav(data: bytes, name: str) -> list[Sound]:
             for frame in itertools.chain(frames, [None]):  # None: the resampler's last samples
                 blocks += [f.to_ndarray().T for f in resampler.resample(frame)]
         except av.FFmpegError:  # what comes before is kept
-            _ = blocks and warn(f"{name} is cut off or damaged.")
+            if blocks:
+                warn(f"{name} is cut off or damaged.")
     return [(np.concatenate(blocks), SAMPLE_RATE)]
 
 
