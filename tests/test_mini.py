@@ -107,6 +107,7 @@ def smoke(tmp_path_factory, package):
     return family
 
 
+@pytest.mark.slow
 def test_the_whole_recipe_makes_folders_that_diffusers_loads(smoke):
     for name in UNET_WIDTH:
         pipe = load(smoke.checkpoints / name)
@@ -119,6 +120,7 @@ def test_the_whole_recipe_makes_folders_that_diffusers_loads(smoke):
     assert (facts["began_as"], facts["began_after"], facts["samples_before"]) == ("mini-s-v2", 2, 84)
 
 
+@pytest.mark.slow
 def test_the_scoring_clap_is_a_transformers_folder_with_a_fast_front_end(smoke):
     from transformers import ClapModel, ClapProcessor
 
@@ -171,6 +173,7 @@ def test_the_paraphrases_are_not_in_the_grammar():
     assert set(robustness.PARAPHRASES) == set(CLASSES)
 
 
+@pytest.mark.slow
 def test_robustness_is_measured_on_any_checkpoint_and_its_table_written(smoke, monkeypatch):
     monkeypatch.setattr(robustness, "generate_all", lambda pipe, prompts, seed: list(np.zeros((len(prompts), 10_240))))
     found = robustness.robustness(None, smoke.judge)
@@ -204,6 +207,7 @@ def test_only_recordings_named_cc0_are_trained_on_and_none_that_is_held_out(pack
     assert held == ["bell", "misc_crow", "tabla_na"]
 
 
+@pytest.mark.slow
 def test_the_ear_is_taught_on_exported_and_measured(smoke):
     taught, before = smoke.ear.state_dict(), smoke.decoder.state_dict()
     assert any(not torch.equal(taught[name], before[name]) for name in taught if "encoder.conv_in" in name)
@@ -215,6 +219,7 @@ def test_the_ear_is_taught_on_exported_and_measured(smoke):
     assert 0 < found["latents moved"] < 1 and found["recordings"] == 3
 
 
+@pytest.mark.slow
 def test_without_recordings_the_recipe_says_so_and_goes_on(smoke, tmp_path, monkeypatch):
     told = []
     monkeypatch.setattr(real_sound, "SAMPLES", tmp_path / "missing")

@@ -177,9 +177,10 @@ def _results(sources: list, batches: list, place: Path, executor: Executor | Non
         for source in sources:
             opened = _opened(source)
             yield from ((source, batch, _finish(*opened, batch, place)) for batch in batches)
-            opened = None  # freed before the next one is loaded
-            gc.collect()
-            torch.cuda.empty_cache()
+            if isinstance(source, str):
+                opened = None  # freed before the next one is loaded; a collection takes a third of a second
+                gc.collect()
+                torch.cuda.empty_cache()
         return
     tasks = {task: executor.submit(_in_worker, *task, place) for task in product(sources, batches)}
     try:

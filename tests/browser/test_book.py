@@ -85,7 +85,7 @@ def test_the_board_plays_at_once_and_then_makes_a_new_one(chromium, own):
     page.context.close()
 
 
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("width", [390, pytest.param(1280, marks=pytest.mark.slow)])
 def test_a_sound_of_the_book_is_changed_in_two_presses(chromium, own, width):
     page = visit(chromium, own, "/sample.html", viewport={"width": width, "height": 800})
     assert page.locator("form.change").count() == 0

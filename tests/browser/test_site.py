@@ -13,23 +13,28 @@ from .conftest import shoot
 from .site import SITE, STATUS, Served, make, until, visit
 
 FAULTS = [  # file, fault, words of the sentence
+    ("/facts.json", 503, "facts.+503"),
+    ("/tokenizer.json", "other", "another tokenizer.json.+reload"),
     ("/worker.js", "html", "worker.js.+web page"),
     ("/ort.wasm.xz", "cut", "ort.wasm.+cut short"),
-    ("/facts.json", 503, "facts.+503"),
-    ("/text.onnx.xz", "hang", "sends nothing.+text"),
-    ("/tokenizer.json", "other", "another tokenizer.json.+reload"),
     ("/decoder.onnx.xz", "packed", "decoder.+not packed"),
+    ("/text.onnx.xz", "hang", "sends nothing.+text"),
     ("/mini-s-v2.onnx.xz", "drip", "next to nothing.+mini"),
 ]
-UNABLE = {  # script that takes something away from a browser -> words of the sentence
-    "delete window.WebAssembly": "no WebAssembly",
-    "window.Worker = function () { this.postMessage = this.terminate = () => {}; }": "did not start the worker",
-    "window.fetch = () => new Promise(() => {})": "sends nothing",
-    "WebAssembly.compile = () => Promise.reject(new Error('a policy'))": "forbids it: a policy",
-}
+UNABLE = [  # script that takes something away from a browser, words of the sentence
+    ("delete window.WebAssembly", "no WebAssembly"),
+    ("WebAssembly.compile = () => Promise.reject(new Error('a policy'))", "forbids it: a policy"),
+    ("window.fetch = () => new Promise(() => {})", "sends nothing"),
+    ("window.Worker = function () { this.postMessage = this.terminate = () => {}; }", "did not start the worker"),
+]
 
 
-@pytest.mark.parametrize(("file", "fault", "words"), FAULTS)
+def slow_after(count: int, cases: list[tuple]) -> list:
+    """Mark all but the first cases as slow: each waits for seconds, as a visitor would."""
+    return cases[:count] + [pytest.param(*case, marks=pytest.mark.slow) for case in cases[count:]]
+
+
+@pytest.mark.parametrize(("file", "fault", "words"), slow_after(1, FAULTS))
 def test_a_server_that_fails_is_named_and_a_later_press_heals(chromium, own, file, fault, words):
     own.faults[file] = fault
     page = visit(chromium, own)
@@ -60,7 +65,7 @@ def test_it_works_where_the_browser_holds_things_back(chromium, own, script):
     page.context.close()
 
 
-@pytest.mark.parametrize(("script", "words"), UNABLE.items())
+@pytest.mark.parametrize(("script", "words"), slow_after(2, UNABLE))
 def test_a_browser_that_cannot_says_so_in_one_sentence(chromium, served, script, words):
     page = visit(chromium, served, script=script, service_workers="block")
     until(page, words)
@@ -74,6 +79,7 @@ def test_a_file_opened_by_double_click_says_what_to_do(chromium, site):
     page.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("fault", "words"), [(404, "script of this page did not come"), ("html", "a web page came")])
 def test_a_script_that_does_not_come_is_named(chromium, own, fault, words):
     own.faults |= {"/page.js": fault, "/book.js": fault}
@@ -105,6 +111,7 @@ def test_scripts_run_whatever_type_they_have_and_in_a_frame_that_forbids_forms(c
     page.context.close()
 
 
+@pytest.mark.slow
 def test_a_worker_that_died_is_left_by_the_next_press(chromium, served):
     dying = """const Whole = Blob; Blob = function (parts, how) {
       const dies = "addEventListener('message', ({data}) => data.make && close());"
@@ -190,6 +197,7 @@ def seen(walker, site) -> dict[str, dict]:
     return seen
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing(seen, scheme):
     assert seen[scheme].keys() == LOOKED_AT
@@ -197,10 +205,12 @@ def test_axe_finds_nothing(seen, scheme):
     assert seen["ground"]["light"].isdisjoint(seen["ground"]["dark"]), "the dark was light"
 
 
+@pytest.mark.slow
 def test_nothing_is_wider_than_a_phone(seen):
     assert len(seen["wide"]) > len(lessons.lessons()) and set(seen["wide"].values()) == {320}, seen["wide"]
 
 
+@pytest.mark.slow
 def test_it_works_without_a_network_after_the_first_visit(walker, seen):
     page, server = walker
     server.close()
