@@ -153,11 +153,15 @@ def check_executor(executor, checkpoint, tmp_path) -> None:
     pd.testing.assert_frame_equal(sweep(checkpoint, PROMPTS, executor=executor, **settings), there)
 
 
-def test_threads_and_processes(random_checkpoint, tmp_path):
+def test_threads(random_checkpoint, tmp_path):
     with ThreadPoolExecutor(2) as executor:
-        check_executor(executor, random_checkpoint, tmp_path / "threads")
+        check_executor(executor, random_checkpoint, tmp_path)
+
+
+@pytest.mark.slow
+def test_processes(random_checkpoint, tmp_path):
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as executor:
-        check_executor(executor, random_checkpoint, tmp_path / "processes")
+        check_executor(executor, random_checkpoint, tmp_path)
 
 
 @pytest.mark.slow

@@ -27,11 +27,19 @@ UNABLE = [  # script that takes something away from a browser, words of the sent
     ("window.fetch = () => new Promise(() => {})", "sends nothing"),
     ("window.Worker = function () { this.postMessage = this.terminate = () => {}; }", "did not start the worker"),
 ]
+HELD_BACK = [  # scripts: a service worker that never settles; neither it nor storage; takes of another version
+    ("if (navigator.serviceWorker) navigator.serviceWorker.register = () => new Promise(() => {});",),
+    (
+        "Object.defineProperty(navigator, 'serviceWorker', {value: undefined}); delete window.crypto?.subtle;"
+        "Object.defineProperty(window, 'localStorage', {get() { throw new Error('denied'); }});",
+    ),
+    ("""localStorage['audioldm-takes'] = '[{"prompt": 5}]';""",),
+]
 
 
 def slow_after(count: int, cases: list[tuple]) -> list:
     """Mark all but the first cases as slow: each waits for seconds, as a visitor would."""
-    return cases[:count] + [pytest.param(*case, marks=pytest.mark.slow) for case in cases[count:]]
+    return [pytest.param(*case, marks=[pytest.mark.slow] * (i >= count)) for i, case in enumerate(cases)]
 
 
 @pytest.mark.parametrize(("file", "fault", "words"), slow_after(1, FAULTS))
@@ -47,18 +55,9 @@ def test_a_server_that_fails_is_named_and_a_later_press_heals(chromium, own, fil
     page.context.close()
 
 
-@pytest.mark.parametrize(
-    "script",
-    [
-        "if (navigator.serviceWorker) navigator.serviceWorker.register = () => new Promise(() => {});",
-        "Object.defineProperty(navigator, 'serviceWorker', {value: undefined}); delete window.crypto?.subtle;"
-        "Object.defineProperty(window, 'localStorage', {get() { throw new Error('denied'); }});",
-        """localStorage['audioldm-takes'] = '[{"prompt": 5}]';""",
-    ],
-)
+@pytest.mark.parametrize("script", slow_after(1, HELD_BACK))
 def test_it_works_where_the_browser_holds_things_back(chromium, own, script):
-    """A service worker that never settles; none, and no storage; and scripts that are sent as text/plain."""
-    own.faults[".js"] = "plain"
+    own.faults[".js"] = "plain"  # scripts come as text/plain, too
     page = visit(chromium, own, script=script)
     page.click("#make")
     page.wait_for_selector("#takes li")
