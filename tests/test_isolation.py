@@ -104,8 +104,8 @@ def test_a_late_beginning_for_another_call_is_refused(pipe):
     for strength in (-0.1, 1.1, float("nan")):
         with pytest.raises(ValueError, match="strength"):
             begin_with(pipe, clip, strength, **SHORT, seed=0)
-    for given, length in (("a.wav", 0.64), (clip, "1"), (clip, float("inf"))):
-        with pytest.raises((TypeError, ValueError), match="begin_with takes clips|audio_length_in_s"):
+    for given, length in (("a.wav", 0.64), ([clip], 0.64), (clip, "1"), (clip, float("inf"))):
+        with pytest.raises((TypeError, ValueError), match="begin_with takes one Clip|audio_length_in_s"):
             begin_with(pipe, given, 0.5, num_inference_steps=4, audio_length_in_s=length, seed=0)
 
 

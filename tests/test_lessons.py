@@ -10,13 +10,14 @@ import sys
 from pathlib import Path
 
 import nbformat
+import pandas as pd
 import pytest
 from nbformat import NotebookNode
 
 from tests import tries
 from tools import lessons, printed
 from tools.notebook import LESSON_BYTES, exercises, solution
-from utils import check
+from utils import by_letter, check
 
 LESSONS = lessons.lessons()
 CODE = nbformat.v4.new_code_cell
@@ -235,6 +236,16 @@ def test_a_name_that_is_not_there_and_an_answer_of_the_wrong_kind_are_feedback(c
     with check("`n` should be a number"):
         assert None < 3
     assert re.fullmatch(r"Wrong: `n` should be a number \(TypeError: .+\n", capsys.readouterr().out)
+
+
+def test_answers_by_letter_come_in_every_usual_form_and_with_every_letter():
+    names = {"A": "an organ", "B": "0.3", "C": "wind"}
+    pairs = [("a)", "an Organ."), ("B", 0.3), (" c", "wind ")]
+    for form in (names, dict(pairs), pairs, ["an organ", 0.3, "Wind"], tuple(names.values()), pd.Series(names)):
+        assert by_letter("ABC", form) == names
+    for other in ({}, {"A": "wind"}, {**names, "D": 1}, dict(map(reversed, names.items())), ["wind"], 3, None, "wind"):
+        with pytest.raises((AssertionError, TypeError, ValueError)):
+            by_letter("ABC", other)
 
 
 def test_interrupting_a_check_is_not_swallowed():

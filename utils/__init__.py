@@ -21,7 +21,7 @@ PUBLIC = {  # module -> the names that lessons import from here
     "clap": "KINDS clap_embed clap_similarity clap_for best_of heard",
     "intervals": "Interval interval knee",
     "sweeps": "sweep load_clips",
-    "checks": "check",
+    "checks": "check by_letter",
     "training": "train",
 }
 HOME = {name: module for module, names in PUBLIC.items() for name in names.split()}

@@ -41,6 +41,19 @@ def check(form: str = "the check cannot use your answer") -> Iterator[None]:
         print(f"Wrong: {form} ({type(error).__name__}: {error}).")
 
 
+def by_letter(letters: str, answer: object) -> dict[str, str]:
+    """Return an answer as {letter: text in small letters}, from a mapping, a Series or a list in order; for `check`.
+
+    Raises AssertionError where the letters are not those asked for.
+    """
+    if isinstance(answer, (list, tuple)) and not all(isinstance(pair, (list, tuple)) for pair in answer):
+        answer = zip(letters, answer, strict=True)
+    said = {str(key).strip(" .:)").upper(): str(text).strip(" .[]'").lower() for key, text in dict(answer).items()}
+    asked = f"the letters {', '.join(letters[:-1])} and {letters[-1]}"
+    assert sorted(said) == list(letters), f"Wrong: {asked} need an answer each."
+    return said
+
+
 def as_list(name: str, values: object, least: int = 1) -> list:
     """Return one value, or those of an iterable, as a list (a set sorted); ValueError outside `least`...1,000,000."""
     if isinstance(values, (str, bytes, os.PathLike)) or not isinstance(values, Iterable):

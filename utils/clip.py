@@ -90,10 +90,7 @@ class Clip:
         return Clip(np.pad(cut, (0, count - len(cut))), self.sample_rate, self.settings, self.seconds)
 
     def resampled(self, rate: int = SAMPLE_RATE) -> Clip:
-        """Return the clip at another sample rate in Hz (itself, if it has that one).
-
-        Source: `librosa.resample`, soxr's high quality.
-        """
+        """Return the clip at another rate in Hz, itself at its own. Source: `librosa.resample`, soxr's high quality."""
         if (rate := _rate(rate)) == self.sample_rate:
             return self
         from librosa import resample
@@ -173,6 +170,13 @@ class Comparison:
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, str]:
         return {"text/plain": repr(self), **mime_bundle(self.clips, self.labels, self.columns)}
+
+
+def check_clip(taker: str, clip: object) -> Clip:
+    """Return the clip; TypeError for anything else, such as a list of clips."""
+    if not isinstance(clip, Clip):
+        raise TypeError(f"{taker} takes one Clip at a time, not {reprlib.repr(clip)}.")
+    return clip
 
 
 def check_clips(taker: str, clips: object) -> list[Clip]:

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from .checks import check_float, check_int, check_str, shorten, warn
-from .clip import LONGEST, Clip, check_clips
+from .clip import LONGEST, Clip, check_clip
 from .features import HOP_LENGTH, log_mel
 from .loading import checkpoint_name
 
@@ -113,9 +113,7 @@ def encode_audio(pipe: AudioLDMPipeline, clip: Clip) -> torch.Tensor:
         TypeError: `clip` is no Clip.
         ValueError: the clip has NaN or infinite samples, or is shorter than one latent frame.
     """
-    if not isinstance(clip, Clip):
-        raise TypeError(f"encode_audio takes one Clip, not {reprlib.repr(clip)}.")
-    waveform, frame = clip.resampled().waveform, HOP_LENGTH * pipe.vae_scale_factor
+    waveform, frame = check_clip("encode_audio", clip).resampled().waveform, HOP_LENGTH * pipe.vae_scale_factor
     if not np.isfinite(waveform).all():
         raise ValueError("The waveform has NaN or infinite samples: it cannot be encoded.")
     if len(waveform) < frame:
@@ -180,7 +178,7 @@ def begin_with(
     """
     steps = check_int("num_inference_steps", num_inference_steps, 1, 1000)
     begin = steps - max(1, round(check_float("strength", strength, 0, 1) * steps))
-    source = check_clips("begin_with", clip)[0].resampled()
+    source = check_clip("begin_with", clip).resampled()
     samples = round((check_float("audio_length_in_s", audio_length_in_s, 0, LONGEST, " s") + 1) * source.sample_rate)
     latents = encode_audio(pipe, Clip(np.resize(source.waveform, samples)))  # a second more than it is cut to
 

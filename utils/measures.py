@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from .clip import Clip
+from .clip import Clip, check_clip
 from .features import DB_PER_NEPER, HOP_LENGTH, LOG_FLOOR, N_FFT, SAMPLE_RATE, log_mel
 
 FLOOR_DB = -120.0  # what digital silence reads
@@ -23,9 +23,7 @@ STEP = 1 - 2**-14  # at full scale is what is within half a step of 13 bits of i
 
 
 def _waveform(clip: Clip, least: int = 1) -> np.ndarray:
-    if not isinstance(clip, Clip):
-        raise TypeError(f"A measure takes one Clip, not {type(clip).__name__}: call it for each.")
-    waveform = clip.resampled().waveform.astype(np.float64)
+    waveform = check_clip("A measure", clip).resampled().waveform.astype(np.float64)
     if len(waveform) < least:
         raise ValueError(f"This measure needs at least {least} samples at 16 kHz, not {len(waveform)}.")
     if not np.isfinite(waveform).all():

@@ -28,13 +28,11 @@ UNABLE = [  # script that takes something away from a browser, words of the sent
     ("window.Worker = function () { this.postMessage = this.terminate = () => {}; }", "did not start the worker"),
 ]
 HELD_BACK = [  # scripts: a service worker that never settles; neither it nor storage; takes of another version
-    ("if (navigator.serviceWorker) navigator.serviceWorker.register = () => new Promise(() => {});",),
-    (
-        "Object.defineProperty(navigator, 'serviceWorker', {value: undefined}); delete window.crypto?.subtle;"
-        "Object.defineProperty(window, 'localStorage', {get() { throw new Error('denied'); }});",
-    ),
-    ("""localStorage['audioldm-takes'] = '[{"prompt": 5}]';""",),
-]
+    ["if (navigator.serviceWorker) navigator.serviceWorker.register = () => new Promise(() => {});"],
+    ["Object.defineProperty(navigator, 'serviceWorker', {value: undefined}); delete window.crypto?.subtle;"
+     "Object.defineProperty(window, 'localStorage', {get() { throw new Error('denied'); }});"],
+    ["""localStorage['audioldm-takes'] = '[{"prompt": 5}]';"""],
+]  # fmt: skip
 
 
 def slow_after(count: int, cases: list[tuple]) -> list:
@@ -185,8 +183,6 @@ def seen(walker, site) -> dict[str, dict]:
             page.emulate_media(color_scheme=scheme)
             page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
             page.wait_for_function("!document.getAnimations().some(one => one.playState === 'running')")
-            if file == "try/index.html":
-                shoot(page, f"try-{scheme}")
             seen[scheme][file] = page.evaluate(ask, rules)
             ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
             seen["ground"].setdefault(scheme, set()).add(ground)
