@@ -28,7 +28,7 @@ lab: $(VENV)/lessons-ready ## open the lessons in JupyterLab
 test: lint nbval unit ## style, lessons and unit tests
 
 test-all: slow :=
-test-all: lint nbval unit ## the same with the slow tests, which start, limit and kill processes
+test-all: lint nbval unit ## the same with the slow tests, which start and kill processes, wait, or train
 
 lint: $(VENV)/test-ready ## style of code and lessons
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
