@@ -42,7 +42,7 @@ def check(form: str = "the check cannot use your answer") -> Iterator[None]:
 
 
 def by_letter(letters: str, answer: object) -> dict[str, str]:
-    """Return an answer as {letter: text in small letters}, from a mapping, a Series or a list in order; for `check`.
+    """Return an answer as {letter: lower-case text}; it may be a mapping, a Series, or a list in order. For `check`.
 
     Raises AssertionError where the letters are not those asked for.
     """
