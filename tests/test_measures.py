@@ -116,7 +116,7 @@ def test_measures_refuse_what_is_too_short_not_a_number_or_a_list_and_two_thread
     else:
         with pytest.raises(ValueError, match="at least 1024 samples"):
             measure(Clip(HISS[:1023]))
-    with pytest.raises(TypeError, match="one Clip at a time, not \[Clip"):
+    with pytest.raises(TypeError, match=r"one Clip at a time, not \[Clip"):
         measure([Clip(HISS)])
     with pytest.raises(ValueError, match="NaN"):
         measure(Clip(np.where(TIME < 1, np.nan, HISS)))
