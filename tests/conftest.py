@@ -19,6 +19,11 @@ CAPTIONS = [
 ]
 
 
+def slow_after(count: int, cases: list[tuple]) -> list:
+    """Mark all but the first cases of a parametrized test as slow."""
+    return [pytest.param(*case, marks=[pytest.mark.slow] * (i >= count)) for i, case in enumerate(cases)]
+
+
 @pytest.fixture(scope="session")
 def random_checkpoint(tmp_path_factory) -> Path:
     """The folder of a `mini-s-v2` with random weights; AUDIOLDM_MINI_FOLDER may name the folder that holds it.

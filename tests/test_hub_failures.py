@@ -9,6 +9,7 @@ from socketserver import BaseRequestHandler, ThreadingTCPServer
 import pytest
 
 from tests.checkpoints import change_json, make_repository
+from tests.conftest import slow_after
 from tests.hub import Client, Hub
 
 LOAD = "load_pipeline('audioldm-s-full-v2', device='cpu')"
@@ -111,12 +112,11 @@ def test_a_repository_without_an_audioldm_is_refused_before_its_weights_come(nam
 
 
 PROXY = {"HTTP_PROXY": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9", "NO_PROXY": "", "no_proxy": ""}
-OTHERS = [("http://no-such-host.invalid", {}), ("", PROXY)]  # a name without an address, a proxy that is gone
+# nobody answers, a name without an address, a proxy that is gone
+NOWHERE = [("http://127.0.0.1:9", {}), ("http://no-such-host.invalid", {}), ("", PROXY)]
 
 
-@pytest.mark.parametrize(
-    ("url", "settings"), [("http://127.0.0.1:9", {}), *(pytest.param(*way, marks=pytest.mark.slow) for way in OTHERS)]
-)
+@pytest.mark.parametrize(("url", "settings"), slow_after(1, NOWHERE))
 def test_no_network(hub, tmp_path, url, settings):
     assert "cannot be reached" in fresh(url or hub.url, tmp_path / "home", **settings)
 

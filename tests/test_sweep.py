@@ -159,15 +159,19 @@ def test_threads(random_checkpoint, tmp_path):
 
 
 @pytest.mark.slow
-def test_processes_and_dask(random_checkpoint, tmp_path):
+def test_processes(random_checkpoint, tmp_path):
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as executor:
-        check_executor(executor, random_checkpoint, tmp_path / "processes")
+        check_executor(executor, random_checkpoint, tmp_path)
+
+
+@pytest.mark.slow
+def test_dask(random_checkpoint, tmp_path):
     distributed = pytest.importorskip("distributed", reason="Dask is optional: pip install distributed")
     with (
         distributed.LocalCluster(n_workers=2, threads_per_worker=2, dashboard_address=None) as cluster,
         distributed.Client(cluster) as client,
     ):
-        check_executor(client, random_checkpoint, tmp_path / "dask")
+        check_executor(client, random_checkpoint, tmp_path)
 
 
 def test_three_sweeps_at_once_in_one_process(pipe, random_checkpoint, tmp_path):

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import slow_after
 from tools import lessons
 from utils import clip_store, load_pipeline, sweeps
 
@@ -68,9 +69,7 @@ def killed_at_random(pipe, place: Path, batch_size: int, kills: int) -> dict:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork and SIGKILL")
-@pytest.mark.parametrize(
-    ("batch_size", "kills"), [(3, 6), *(pytest.param(size, 20, marks=pytest.mark.slow) for size in (1, 3))]
-)
+@pytest.mark.parametrize(("batch_size", "kills"), slow_after(1, [(3, 6), (1, 20), (3, 20)]))
 def test_kills_lose_nothing_redo_nothing_and_change_nothing(random_checkpoint, tmp_path, batch_size, kills):
     command = [sys.executable, "-m", __name__, str(random_checkpoint), str(tmp_path), str(batch_size), str(kills)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}  # a process with threads cannot fork safely

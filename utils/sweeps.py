@@ -178,7 +178,7 @@ def _results(sources: list, batches: list, place: Path, executor: Executor | Non
             opened = _opened(source)
             yield from ((source, batch, _finish(*opened, batch, place)) for batch in batches)
             if isinstance(source, str):
-                opened = None  # freed before the next one is loaded; a collection takes a third of a second
+                opened = None  # freed before the next one is loaded; a collection takes a quarter of a second
                 gc.collect()
                 torch.cuda.empty_cache()
         return

@@ -6,7 +6,6 @@ second). Screenshots land in outputs/screenshots.
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 import shutil
@@ -98,22 +97,11 @@ class Server:
         end = time.monotonic() + seconds
         while time.monotonic() < end and self._process.poll() is None:
             try:
-                self.api("status")
+                urllib.request.urlopen(f"{self.url}/api/status?token={self.token}", timeout=10).close()
                 return
             except OSError:
                 time.sleep(0.1)
         raise RuntimeError(f"The server did not start:\n{(self.folder / 'server.log').read_text()[-2000:]}")
-
-    def api(self, path: str, method: str = "GET"):
-        """The answer of the server's own interface, such as api("kernels")."""
-        request = urllib.request.Request(f"{self.url}/api/{path}?token={self.token}", method=method)
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            text = answer.read()
-        return json.loads(text) if text else None
-
-    def stop_kernels(self) -> None:
-        for kernel in self.api("kernels"):
-            self.api(f"kernels/{kernel['id']}", "DELETE")
 
     def close(self) -> None:
         self._process.terminate()  # ends its kernels, too

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.conftest import slow_after
 from tools import lessons
 
 from .conftest import shoot
@@ -33,11 +34,6 @@ HELD_BACK = [  # scripts: a service worker that never settles; neither it nor st
      "Object.defineProperty(window, 'localStorage', {get() { throw new Error('denied'); }});"],
     ["""localStorage['audioldm-takes'] = '[{"prompt": 5}]';"""],
 ]  # fmt: skip
-
-
-def slow_after(count: int, cases: list[tuple]) -> list:
-    """Mark all but the first cases as slow: each waits for seconds, as a visitor would."""
-    return [pytest.param(*case, marks=[pytest.mark.slow] * (i >= count)) for i, case in enumerate(cases)]
 
 
 @pytest.mark.parametrize(("file", "fault", "words"), slow_after(1, FAULTS))
@@ -183,6 +179,8 @@ def seen(walker, site) -> dict[str, dict]:
             page.emulate_media(color_scheme=scheme)
             page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
             page.wait_for_function("!document.getAnimations().some(one => one.playState === 'running')")
+            if file == "try/index.html":
+                shoot(page, f"try-{scheme}")
             seen[scheme][file] = page.evaluate(ask, rules)
             ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
             seen["ground"].setdefault(scheme, set()).add(ground)
